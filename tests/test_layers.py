@@ -22,10 +22,12 @@ LAYERS = {
     "display": {"protocol"},
     "context": {"protocol"},
     "values": {"protocol", "waiting", "context", "responses", "engines", "threads"},
+    "doctor": {"protocol", "waiting", "net", "auth", "responses", "engines", "threads"},
     "notebook": {
         *("protocol", "waiting", "net", "auth", "context"),
-        *("responses", "engines", "threads", "display", "local_service", "values"),
+        *("responses", "engines", "threads", "display", "local_service", "values", "doctor"),
     },
+    "__main__": {"protocol", "display", "doctor"},
     "local_service": {"protocol"},
 }
 
@@ -40,6 +42,8 @@ PACKAGES = {
     "display": {"msgspec", "IPython", "markdown_it", "rich"},
     "context": set(),
     "values": {"msgspec", "rich"},
+    "doctor": {"msgspec", "httpx"},
+    "__main__": set(),
     "notebook": {"msgspec", "IPython", "ipywidgets", "traitlets", "psutil", "segno"},
     "local_service": {"msgspec", "tornado"},
 }

@@ -33,7 +33,7 @@ WORDS = {
 class Mention:
     """What stands at `begin` to `end` of a prompt.
 
-    `kind`: name, in, out, cell, git, file, expression, or one of `WORDS`; `target`: what is named, without marks;
+    `kind`: name, in, out, cell, region, git, file, expression, or one of `WORDS`; `target`: what is named, without marks;
     `lines`: the first and last line of a file, from 1.
     """
 
@@ -75,7 +75,9 @@ _STYLE_RULE = re.compile(
     re.MULTILINE,
 )
 
-_NUMBERED = re.compile(r"(In|Out)\[(\d{1,9})\](?![.\[]\w)|(cell|output):([\w-]+)|(git):(diff)(?![\w:/])")
+_NUMBERED = re.compile(
+    r"(In|Out)\[(\d{1,9})\](?![.\[]\w)|(cell|output|region):([\w-]+)|(git):(diff)(?![\w:/])"
+)
 _WORD = re.compile(rf"({'|'.join(WORDS)})(?![A-Za-z0-9_/]|[.\[-]\w)")
 _QUOTED_PATH = re.compile(r'"([^"\n]{1,1000})"')
 _PATH = re.compile(r"[\w.+~/-]*[\w/~]")

@@ -423,7 +423,7 @@ def _run_row(item: types.ToolCall) -> Row:
     is_new = item.success is False and item.status == "completed"
     label = "Failed" if is_new else _verb("run", item.status)
     approval = (
-        "this code approved" if item.approval == "acceptForSession" else _APPROVALS.get(item.approval or "")
+        "this code approved" if item.approval == "acceptInKernel" else _APPROVALS.get(item.approval or "")
     )
     scope = "" if arguments.get("scope") == "commit" else "only looked"
     notes = [approval, scope, _note(item.status), _words(item.reason), seconds(item.duration_ms)]
@@ -469,7 +469,8 @@ def _call_row(item: types.ToolCall) -> Row:
         return _cell_row(item)
     if _is_reading(item):
         return _reading_row(item)
-    tool = f"{item.namespace}.{item.tool}" if item.namespace else item.tool
+    namespace = (item.namespace or "").removeprefix(types.MCP)
+    tool = f"{namespace}.{item.tool}" if namespace else item.tool
     status = "failed" if item.success is False and item.status == "completed" else item.status
     arguments = "" if item.arguments is None else _json(item.arguments)
     if isinstance(item.arguments, dict):
@@ -488,7 +489,7 @@ def _call_row(item: types.ToolCall) -> Row:
 
 _APPROVALS = {
     "accept": "approved",
-    "acceptForSession": "approved for this session",
+    **dict.fromkeys(("acceptForSession", "acceptInKernel"), "approved for this session"),
     **dict.fromkeys(("always", "acceptAlways"), "always approved"),
 }
 """The decision that stands in its step."""

@@ -22,7 +22,7 @@ from ..protocol.types import (
     ToolCallApproval,
 )
 from ..responses.inputs import image_url, input_text, is_image
-from ..responses.tools import Tool, Toolbox, ToolCallError, plain_result
+from ..responses.tools import QuestionFor, Tool, Toolbox, ToolCallError, plain_result
 from .approvals import call
 
 LONGEST_TEXT = 200_000  # characters of one result that the model is given: some 50,000 tokens
@@ -103,29 +103,36 @@ class ToolCalls:
             return f"Not run: {tool.name} needs the sandbox {tool.needs.value}, and this turn has {sandbox.value}."
         if not (tool.needs_approval or tool.question_for):
             return None
-        name = allowed_name(question)
-        async with self._asking:
-            if name in self._allowed:
-                return None
-            asks = question if tool.question_for is None else await tool.question_for(question)
-            if asks is None:
-                return None
-            decision = await self._approver(asks)
-            if decision is Decision.accept_for_session and tool.question_for is None:
-                self._allowed.add(name)
-        if decision is Decision.cancel:
-            await self._cancel()
-        if decision in (Decision.accept, Decision.accept_for_session, Decision.accept_always):
+        decision = await self.decision(question, tool.question_for)
+        if is_yes(decision):
             return None
         if isinstance(decision, DeclineBecause):
             return f"The user declined this call and said: {decision.reason}"
         is_no = decision is not None
         return "The user declined this call." if is_no else "Not run: nobody was there to allow this call."
 
+    async def decision(
+        self, question: ToolCallApproval, question_for: QuestionFor | None = None
+    ) -> ApprovalDecision | None:
+        """Ask whether a call may be made, unless its tool is allowed for the session; `None`: nobody answered."""
+        name = f"{question.namespace or ''}.{question.tool}"
+        async with self._asking:
+            if name in self._allowed:
+                return Decision.accept
+            asks = question if question_for is None else await question_for(question)
+            if asks is None:
+                return Decision.accept
+            decision = await self._approver(asks)
+            if decision is Decision.accept_for_session and question_for is None:
+                self._allowed.add(name)
+        if decision is Decision.cancel:
+            await self._cancel()
+        return decision
 
-def allowed_name(question: ToolCallApproval) -> str:
-    """Return what stands for its tool among those allowed for the session."""
-    return f"{question.namespace or ''}.{question.tool}"
+
+def is_yes(decision: ApprovalDecision | None) -> bool:
+    """Whether it allows a call."""
+    return isinstance(decision, Decision) and decision not in (Decision.decline, Decision.cancel)
 
 
 def written(tool: Tool, arguments: Any) -> str:

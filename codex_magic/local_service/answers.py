@@ -191,7 +191,14 @@ def _title(text: str) -> str:
 
 _CONTINUE = r"^(please )?(continue|go on)\b"
 
+
+def _suggestion(_: Conversation, code: re.Match[str]) -> str:
+    """Continue code at its cursor by a comment, which any line of it may have."""
+    return f"  # scripted, after `{code[1]}`"
+
+
 _SCRIPTED: tuple[tuple[str, str | Callable[[Conversation, re.Match[str]], str]], ...] = (
+    (r"(\S*)[ ]*<cursor/>", _suggestion),
     (r"\brepeat (\d+)\b", lambda _, match: document(int(match[1]))),
     (_CONTINUE, _continue),
     (r"\b(did I ask|so far)\b", _so_far),

@@ -5,31 +5,26 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..protocol.errors import OptionError
-from ..protocol.types import (
-    CommandApproval,
-    Decision,
-    DeclineBecause,
-    FileChangeApproval,
-    PermissionsApproval,
-    ToolCallApproval,
-)
+from ..protocol.types import Decision, DeclineBecause, ReadingApproval
 from .desk import question_markdown, question_plain
 from .screen import words
+from .tools.permission import forget_reading
 
 if TYPE_CHECKING:
+    from .open_questions import Grant
     from .question import Question
-    from .session import Session
+    from .session import Session, Steps
 
 LIST = "What waits: `%codex approvals`"
 
 
-def approvals(session: Session, rest: str) -> None:
-    """Show what waits for an answer, whole, and what was approved for longer; `revoke N` takes that back."""
+def approvals(session: Session, rest: str) -> Steps[None]:
+    """Show what waits for an answer, whole, and what was approved for longer; `revoke N` or `all` takes that back."""
     if rest:
-        _revoke(session, int(rest.split()[1]))
+        yield from _revoke(session, rest.split()[1])
         return
     questions, screen = session.extension.questions, session.screen
-    waiting, lasting = questions.waiting(), questions.lasting()
+    waiting, grants = questions.waiting(), questions.grants()
     for question in waiting:
         number, text = question.number, question.text
         hint = f"Answer: `%codex approve {number}` or `%codex decline {number} WHY`"
@@ -42,10 +37,10 @@ def approvals(session: Session, rest: str) -> None:
         question.show()
     if not waiting:
         screen.say("Nothing waits for your approval.")
-    if lasting:
-        note = "Take one back, so that it is asked about again: `%codex approvals revoke N`"
-        rows = [(each.number, *each.grant(), _holder(each)) for each in lasting]
-        screen.table(("#", "Approved", "What", "Kept by"), rows, note=note)
+    if grants:
+        note = "Take one back, so that it is asked about again: `%codex approvals revoke N`, or `all`"
+        rows = [(each.question.number, *each.question.grant(), *_standing(each)) for each in grants]
+        screen.table(("#", "Approved", "What", "Used", "Until"), rows, note=note)
 
 
 def approve(session: Session, rest: str) -> None:
@@ -73,28 +68,30 @@ def _question(session: Session, number: int) -> Question:
     return question
 
 
-_PROGRAMS = CommandApproval | FileChangeApproval | PermissionsApproval
-"""What the codex program asks, which remembers what was approved for longer."""
+def _standing(grant: Grant) -> tuple[str, str]:
+    """Return how often it was used, and how long it holds."""
+    if not grant.is_kept_here:
+        return "", "you remove its rule from Codex’s home"
+    is_reading = isinstance(grant.question.request, ReadingApproval)
+    uses = f"{grant.uses:,} time{'s' * (grant.uses != 1)}" if grant.uses else "not again yet"
+    return uses, "you take it back" if is_reading else "the kernel ends"
 
 
-def _holder(question: Question) -> str:
-    if not isinstance(question.request, _PROGRAMS):
-        return "this kernel"
-    ends = "until it ends" if question.answered.result() is Decision.accept_for_session else "for good"
-    return f"the codex program, {ends}"
-
-
-def _revoke(session: Session, number: int) -> None:
+def _revoke(session: Session, which: str) -> Steps[None]:
     """Raises OptionError for what is not held here."""
-    questions = session.extension.questions
-    question = next((each for each in questions.lasting() if each.number == number), None)
-    if question is None:
-        raise OptionError(
-            f"Nothing was approved for longer under {number}.", hint="`%codex approvals` lists it."
-        )
-    if not isinstance(question.request, ToolCallApproval):
-        hint = "The codex program ends with the kernel; what it keeps for good is in the `rules` folder of its home."
-        raise OptionError("This approval can't be taken back here.", hint=hint)
-    session.codex.ask_again(question.request)
-    questions.revoke(question)
-    session.screen.say(f"Taken back. You will be asked again: {question.text.title}")
+    questions, all_grants = session.extension.questions, session.extension.questions.grants()
+    grants = [each for each in all_grants if which == "all" or each.question.number == int(which)]
+    if not grants:
+        nothing = "Nothing was approved for longer" + ("." if which == "all" else f" under {which}.")
+        raise OptionError(nothing, hint="`%codex approvals` lists it.")
+    here = [grant for grant in grants if grant.is_kept_here]
+    for grant in here:
+        if isinstance(grant.question.request, ReadingApproval):
+            yield from forget_reading(session)
+        else:
+            questions.revoke(grant)
+        session.screen.say(f"Taken back. You will be asked again: {grant.question.text.title}")
+    if len(here) < len(grants):
+        hint = "The codex program keeps it for good, in the `rules` folder of its home: remove it there."
+        rest = f"{len(grants) - len(here)} of them" if here else "This approval"
+        raise OptionError(f"{rest} can't be taken back here.", hint=hint)

@@ -129,7 +129,7 @@ def _answer(session: Session, task: Task) -> Steps[TurnResult | None]:
 def _ask(session: Session, task: Task) -> Steps[TurnResult | None]:
     """Ask one question: a turn from its request to its last painted line; again after a sign-in that it needs.
 
-    Returns the result, unless the turn is left to the background or was taken back.
+    Returns the result, unless the turn is left to the background, was taken back, or has been there before.
     """
     options = task.options
     background = bool(options.values.get("background")) and not _waits(session)
@@ -164,7 +164,7 @@ def _ask(session: Session, task: Task) -> Steps[TurnResult | None]:
         if session.screen.rich and place.committed:
             session.shell.set_next_input("\n\n".join(place.committed))
         if error is None:
-            return started.handle.result if started.handle is not None else None
+            return started.handle.result if started.handle is not None and not started.is_kept else None
         session.last_error = error
         if not isinstance(error, AuthError):
             raise CellFailed(str(error)) from error

@@ -18,14 +18,14 @@ from ..protocol.types import AgentMessage, TurnStatus, UserMessage, input_text
 from ..responses.catalog import Catalog, find_model
 from ..threads.options import CONTINUE, working_folder
 from ..threads.store import Store
-from . import assist, login, options
+from . import assist, login, options, turns
 from .account import LOGIN_ARGUMENTS, account_rows, log_in, log_out, show_account, show_usage, takes_login
 from .approvals import approvals, approve, decline
 from .login import Way
 from .options import APPROVALS, ENGINES, OPTIONS, SANDBOXES
 from .peek import show_sent
 from .screen import ID_SHOWN, ago, count
-from .session import Session, Steps, Task, finished
+from .session import Session, Steps, Task
 
 Run = Callable[[Session, str], Steps[Task | None] | Steps[Task] | Steps[None] | None]
 """Answers at once, or returns the steps of an answer that has to wait for something."""
@@ -44,7 +44,7 @@ class Command(NamedTuple):
     def takes(self, rest: str) -> bool:
         """Whether the words after the name belong to the command."""
         if not rest:
-            return self.arguments[:1] in ("", "[")
+            return not self.arguments or self.arguments[0] + self.arguments[-1] == "[]"
         return bool(self.arguments) and _ARGUMENTS.get(self.arguments, _is_one_word)(rest)
 
 
@@ -58,17 +58,21 @@ def _unquoted(rest: str) -> str:
 
 
 _ARGUMENTS: dict[str, Callable[[str], bool]] = {
-    **dict.fromkeys(("TEXT", "THREAD", "[THREAD]", "[FOLDER]"), lambda rest: not rest.startswith("-")),
+    **dict.fromkeys(
+        ("TEXT", "[N] TEXT", "THREAD", "[THREAD]", "[FOLDER]"), lambda rest: not rest.startswith("-")
+    ),
     **dict.fromkeys(("N", "[N]"), str.isdecimal),
     "N [WHY]": lambda rest: rest.split()[0].isdecimal(),
-    "[revoke N]": lambda rest: re.fullmatch(r"revoke \d+", rest) is not None,
+    "[revoke N | all]": lambda rest: re.fullmatch(r"revoke (\d+|all)", rest) is not None,
+    "[on NAME | off NAME]": lambda rest: re.fullmatch(r"(on|off) \S+", rest) is not None,
     "[OPTIONS]": lambda rest: rest.startswith("-"),
+    "[--offline] [--report]": lambda rest: set(rest.split()) <= {"--offline", "--report"},
     "[WORD | --archived]": lambda rest: rest == "--archived" or _is_one_word(rest),
     LOGIN_ARGUMENTS: takes_login,
 }
 """What the words must be like; all other arguments are one word."""
 
-_FIRST_WORDS = frozenset({"show", "new", "help", "continue", "login", "approve", "decline"})
+_FIRST_WORDS = frozenset({"show", "new", "help", "continue", "login", "approve", "decline", "tools"})
 """Commands with which a sentence may begin too: before three more words or more it does."""
 
 
@@ -117,7 +121,7 @@ def _threads(session: Session, rest: str) -> Steps[None]:
     current = yield from session.wait(session.current_id())
 
     def rows(store: Store) -> Iterator[tuple[object, ...]]:
-        paths, turns = store.notebook_paths(), store.turn_counts(page.threads)
+        paths, turns = store.notebook_paths(page.threads), store.turn_counts(page.threads)
         for each in page.threads:
             mark = "→" if each.id == current else ""
             about = each.name or each.preview or "(empty)"
@@ -215,26 +219,6 @@ def _continue(session: Session, rest: str) -> Steps[Task]:
     return Task(CONTINUE, cell_options)
 
 
-def _steer(session: Session, rest: str) -> Steps[None]:
-    if not session.running:
-        session.screen.say(f"Nothing is running. To send it as a question: `%codex -- steer {rest}`")
-        return
-    answering = (turn for turn in reversed(session.running) if turn.handle is not None)
-    turn = next(answering, session.running[0])  # the others wait in line
-    handle = yield from finished(turn.started)
-    yield from session.wait(handle.steer(rest))
-    session.screen.say("Sent to the running answer.")
-
-
-def _stop(session: Session, _: str) -> Steps[None]:
-    running = list(session.running)
-    for turn in running:
-        turn.stop()
-    for turn in running:
-        yield from finished(turn.over)
-    session.screen.say(f"Stopped {count(len(running), 'turn')}." if running else "Nothing is running.")
-
-
 def _status(session: Session, _: str) -> Steps[None]:
     settings, provider = session.settings, session.provider()
     problem: CodexError | None = session.unkept
@@ -259,6 +243,10 @@ def _status(session: Session, _: str) -> Steps[None]:
         ("Thread", current[:ID_SHOWN] if current else "none yet"),
         ("Threads kept in", problem or session.env.home / "threads.db"),
     ]
+    spent = session.suggestions.budget.spent
+    if settings.suggestions or spent:
+        of = f" of {settings.suggestion_tokens:,}" if settings.suggestions else ""
+        rows.append(("Suggestions", f"{'on, ' * settings.suggestions}{spent:,}{of} tokens today"))
     for turn in session.running:
         seconds = int(time.monotonic() - turn.began)
         rows.append(("Running", f"{shorten(turn.prompt, 60)}, for {count(seconds, 'second')}"))
@@ -335,11 +323,31 @@ def _runs(session: Session, rest: str) -> Steps[None]:
     yield from ()  # there is nothing to wait for
 
 
+def _answers(session: Session, rest: str) -> Steps[None]:
+    if rest:
+        session.settings.answers = options.answers(rest)
+    word = options.answers(session.answers)
+    session.screen.say(f"Answers: {word} ({options.ANSWERS[word]})")
+    yield from ()  # there is nothing to wait for
+
+
 def _undo(session: Session, rest: str) -> Steps[None]:
     from .tools.running import undo
 
     undo(session)
     yield from ()  # there is nothing to wait for
+
+
+def _tools(session: Session, rest: str) -> Steps[None]:
+    from .tools.listing import show_or_turn
+
+    yield from show_or_turn(session, rest)
+
+
+def _doctor(session: Session, rest: str) -> Steps[None]:
+    from .checkup import doctor
+
+    yield from doctor(session, rest)
 
 
 _MEANINGS = {**ENGINES, **SANDBOXES, **APPROVALS}
@@ -386,17 +394,33 @@ def _help(session: Session, rest: str) -> None:
 _GROUPS = {
     "Ask": (
         Command("continue", "[OPTIONS]", "continue an interrupted answer", _continue),
-        Command("steer", "TEXT", "add to the question of the running answer", _steer),
+        Command("steer", "[N] TEXT", "add to the question of the running answer, or of turn N", turns.steer),
         Command(
             "peek", "", "show what the last question was sent with", lambda session, _: show_sent(session)
         ),
-        Command("stop", "", "stop what is running; what has arrived is kept", _stop),
+        Command("turns", "", "list what runs, waits for your approval, or has ended", turns.turns),
+        Command("stop", "[N]", "stop turn N, or all that runs; what has arrived is kept", turns.stop),
         Command("model", "[NAME]", "show or set the model", _model),
         Command("models", "", "list the models", _models),
         Command("effort", "[LEVEL]", "show or set how long the model thinks", _effort),
-        Command("undo", "", "put back what the last code that Codex ran has changed", _undo),
+        Command("undo", "", "put back what Codex changed last: names, values and files", _undo),
         Command("runs", "[WORD]", "show or set if the model may run code here: ask, probes or no", _runs),
         Command("reads", "[WORD]", "show or set if the model may read the notebook: ask, yes or no", _reads),
+        Command(
+            "tools",
+            "[on NAME | off NAME]",
+            "list the model's tools and their calls; turn one on or off",
+            _tools,
+        ),
+        Command(
+            "answers", "[WORD]", "show or set if stored answers will do: auto, keep, new or replay", _answers
+        ),
+        Command(
+            "doctor",
+            "[--offline] [--report]",
+            "check all that an answer needs, with one question that costs a few tokens",
+            _doctor,
+        ),
         Command("debug", "", "show where the last error came from", _debug),
         Command("help", "[COMMAND]", "show this page, or one command", _help),
     ),
@@ -443,7 +467,7 @@ _GROUPS = {
         Command("cwd", "[FOLDER]", "show or set where the agent works", _cwd),
         Command(
             "approvals",
-            "[revoke N]",
+            "[revoke N | all]",
             "show what waits for your approval, and what has it for longer",
             approvals,
         ),
@@ -475,10 +499,14 @@ def _candidates(session: Session, line: str, symbol: str) -> Iterable[str] | Non
     if (option := options.BY_WORD.get(last)) is not None and option.value is not None:
         return option.choices or _offered(session, option.name)
     prompt = options.parse_line(" ".join(words)).rest.split()
-    if symbol.startswith("-"):
+    if symbol.startswith("-") and last != "doctor":
         return options.OPTION_WORDS if prompt in ([], ["continue"]) else None
     if not prompt:
         return COMMANDS if first == "%codex" and not words else None if symbol else options.OPTION_WORDS
+    if first == "%codex" and words[:1] == ["tools"] and len(words) == 2 and last in ("on", "off"):
+        from .tools.listing import names
+
+        return names(session)
     is_argument = first == "%codex" and len(words) == 1 and last in COMMANDS
     if is_argument and symbol and last in assist.ABOUT and last not in _SOURCES:
         return None  # it may be a question
@@ -528,8 +556,12 @@ _SOURCES: dict[str, Callable[[Session], Iterable[str]]] = {
     "effort": lambda session: options.EFFORTS,
     "reads": lambda session: options.READS,
     "runs": lambda session: options.RUNS,
+    "tools": lambda session: ("on", "off"),
+    "answers": lambda session: options.ANSWERS,
     "login": lambda session: [way.value for way in Way],
     "help": lambda session: COMMANDS,
+    "stop": lambda session: [str(turn.number) for turn in session.running],
+    "doctor": lambda session: ("--offline", "--report"),
     "output": _variables,
     "schema": _schemas,
 }

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from ..display.page import Page
 from ..protocol.ids import new_id
-from ..protocol.types import ApprovalDecision, ApprovalRequest, Notification
+from ..protocol.types import ApprovalDecision, ApprovalRequest, Decision, Notification, ReadingApproval
 from ..waiting import Relay
 from . import question as questions
 from .environment import hears_clicks, is_run_by_server, may_ask
@@ -70,11 +70,16 @@ class Desk:
         if self._closed:
             return None
         question = Question(request, self._folder, self._output)
+        is_reading = isinstance(request, ReadingApproval)  # which holds in other kernels too
+        if not is_reading and self._extension.questions.use(question.about):
+            return Decision.accept_in_kernel
         question.changed = lambda: self.news.put(question)
         self._extension.questions.add(question)
         self.news.put(question)
         try:
-            return await asyncio.wrap_future(question.answered)
+            answer = await asyncio.wrap_future(question.answered)
+            is_lasting = answer is Decision.accept_for_session and not is_reading
+            return Decision.accept_in_kernel if is_lasting else answer
         finally:
             self._extension.questions.settle(question)
             self.news.put(question)  # it is over

@@ -6,6 +6,7 @@ it is read.
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections import deque
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from .. import __version__
 from ..protocol.plain import common_beginning, utf16_length
 from .errands import Errand, Report
+from .gathering import Region
 from .open_questions import OpenQuestions
 
 if TYPE_CHECKING:
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
 POLLOUT = 2
 """ZeroMQ's own; only a kernel has it, and a stream to flush."""
 
-REPLY, DELTA = "codex_reply", "codex_delta"
+REPLY, DELTA, SUGGESTION = "codex_reply", "codex_delta", "codex_suggestion"
 
 PROTOCOL = 1
 """Of the messages; `labextension/src/protocol.ts` has the same."""
@@ -32,8 +34,8 @@ PROTOCOL = 1
 WAIT_SECONDS = 0.05
 """What the page says of a cell and the cell itself come over two channels, in any order."""
 
-MOST_CELLS = 64
-"""Remembered of one kernel; a cell that runs again says everything anew."""
+MOST_CELLS = 256
+"""Remembered of one kernel, as many as may run together; a cell that runs again says everything anew."""
 
 MOST_STEERED = 64
 """Additions that are known when a page sends one again because it has heard nothing."""
@@ -41,7 +43,24 @@ MOST_STEERED = 64
 MOST_ENDED = 16
 """Answers that a page which is loaded again can still have from here; the store has them all."""
 
+PANEL = frozenset(
+    {"status", "usage", "models", "choose", "sign-out", "threads", "turns", "turn", "thread", "sent"}
+)
+"""What the panel and the status bar ask; `panel.py` answers."""
+
+_ABOUT = {"protocol": PROTOCOL, "version": __version__}
+MOST_REGIONS = 16
+MOST_PICTURE_CHARS = 4_000_000
+"""Of one region; a page makes it smaller than that."""
+
+_PICTURE = r"(?:data:image/(?:png|jpeg);base64,[A-Za-z0-9+/]+=*)?"
+
 Send = Callable[[dict[str, Any]], None]
+
+
+def is_for_panel(content: object) -> bool:
+    is_ours = isinstance(content, dict) and content.get("protocol") == PROTOCOL
+    return is_ours and isinstance(content, dict) and content.get("op") in PANEL
 
 
 class Stream:
@@ -51,10 +70,16 @@ class Stream:
     """
 
     def __init__(
-        self, id: str, cell: str | None, send: Send, about: Callable[[], dict[str, Any] | None]
+        self,
+        id: str,
+        cell: str | None,
+        send: Send,
+        about: Callable[[], dict[str, Any] | None],
+        client: str | None = None,
     ) -> None:
+        """`client`: the session of who sent the cell, to whom the output comes by itself."""
         self.is_followed = False
-        self._id, self._cell, self._send, self._about = id, cell, send, about
+        self._id, self._cell, self._send, self._about, self._client = id, cell, send, about, client
         self._lock = threading.Lock()
         self._number, self._text, self._asks = 0, "", False
         self._last: Mapping[str, Any] | None = None
@@ -63,7 +88,7 @@ class Stream:
         """Return the text so far, or the last bundle; from now on the pages hear the rest."""
         with self._lock:
             self.is_followed = self._last is None
-            begun = {"cell": self._cell, "n": self._number, "text": self._text}
+            begun = {"cell": self._cell, "client": self._client, "n": self._number, "text": self._text}
             return {**begun, "bundle": self._last, "asks": self._asks}
 
     def grow(self, text: str) -> None:
@@ -113,17 +138,36 @@ class Controlled(Protocol):
     def steer(self, text: str) -> None: ...
 
 
+class Suggesting(Protocol):
+    """What answers requests for suggestions; both from any thread."""
+
+    def take(self, content: Mapping[str, Any]) -> None: ...
+
+    def drop(self, id: str) -> None: ...
+
+
 class Extension:
     """What the page says of the cells that ask Codex, and the answers it draws; from any thread."""
 
-    def __init__(self, kernel: Any, log: CellLog | None = None) -> None:
+    def __init__(
+        self,
+        kernel: Any,
+        log: CellLog | None = None,
+        panel: Callable[[Mapping[str, Any]], dict[str, Any]] | None = None,
+        *,
+        suggesting: Callable[[Send], Suggesting] | None = None,
+    ) -> None:
+        """`panel`: answers what the page's panel asks, in any thread; it may take its time."""
         self.is_attached = False
         """Whether the page has ever said something."""
+        self.protocol: object = None
+        """What the page's last message said of its own version of the messages."""
         self.said: Mapping[str, Any] | None = None
         """What the page said last of its notebook."""
         self.notebook: str | None = None
         """The id of this kernel's notebook, once it has asked something; the page keeps it in the metadata."""
-        self._kernel, self._log = kernel, log
+        self._kernel, self._log, self._panel, self._make_suggesting = kernel, log, panel, suggesting
+        self._suggesting: Suggesting | None = None
         self._runs: dict[str, Mapping[str, Any]] = {}
         self._said = threading.Condition()
         self._streams: dict[str, Stream] = {}
@@ -131,13 +175,15 @@ class Extension:
         self.turns: dict[str, Controlled] = {}
         """Those that are not over, by the id of their answer."""
         self._steered: deque[str] = deque(maxlen=MOST_STEERED)
+        self.regions: dict[str, Region] = {}
+        """Parts of outputs that somebody marked, by the ids that questions name."""
         self._unkept: dict[str, str] = {}
         """The answers that no page is known to have whole, each with its cell."""
         self._errands: dict[str, Errand] = {}
         self._is_deaf = False
         """Whether no page has taken the last errand, and none has said anything since."""
 
-    def stream(self, id: str, cell: str | None = None) -> Stream:
+    def stream(self, id: str, cell: str | None = None, client: str | None = None) -> Stream:
         """Return a new stream, of that cell's answer; the oldest ones are forgotten."""
         with self._said:
             ended = [each for each, stream in self._streams.items() if stream.has_ended]
@@ -146,7 +192,7 @@ class Extension:
                 self._unkept.pop(each, None)
             if cell is not None:
                 self._unkept[id] = cell
-            self._streams[id] = Stream(id, cell, self._send, self._about_end)
+            self._streams[id] = Stream(id, cell, self._send, self._about_end, client)
             return self._streams[id]
 
     def _about_end(self) -> dict[str, Any] | None:
@@ -188,17 +234,38 @@ class Extension:
         if stream is not None:
             stream.send({"ran": errand, "failed": failed})
 
-    def _send(self, piece: dict[str, Any]) -> None:
+    def _send(self, piece: dict[str, Any], kind: str = DELTA) -> None:
         # Whatever request it comes from, the page knows the answer by its id.
         kernel = self._kernel
-        kernel.session.send(kernel.iopub_socket, DELTA, piece, parent={}, ident=DELTA.encode())
+        kernel.session.send(kernel.iopub_socket, kind, piece, parent={}, ident=kind.encode())
 
     def hear(self, stream: Any, identity: Any, message: dict[str, Any]) -> None:
-        """Answer one message of the control channel, before anything that follows takes its time."""
+        """Answer one message of the control channel, before anything that follows takes its time.
+
+        Where two clients share one ZeroMQ identity, as those of one kernel manager do, the replies to both go to the
+        one that connected last. A page that hears none asks for it `aloud`, to be published as well. What reads the
+        store or the network is answered later, by a thread of its own: nobody waits behind it.
+        """
+        content: Any = message.get("content")
+
+        def send(reply: dict[str, Any]) -> None:
+            session = self._kernel.session
+            if isinstance(content, dict) and content.get("aloud") is True:
+                session.send(self._kernel.iopub_socket, REPLY, reply, parent=message, ident=REPLY.encode())
+            session.send(stream, REPLY, reply, message, ident=identity)
+            stream.flush(POLLOUT)  # else it would leave when all that follows has had its time
+
+        if self._panel is not None and is_for_panel(content):
+            panel = self._panel
+
+            def work() -> None:
+                reply = {**_ABOUT, **panel(content)}
+                stream.io_loop.add_callback(send, reply)  # a socket belongs to its thread
+
+            threading.Thread(target=work, name="codex_magic panel", daemon=True).start()
+            return
         follow: list[Callable[[], None]] = []
-        reply = self._reply(message.get("content"), follow, message)
-        self._kernel.session.send(stream, REPLY, reply, message, ident=identity)
-        stream.flush(POLLOUT)  # else it would leave when all that follows has had its time
+        send(self._reply(content, follow, message))
         for act in follow:
             act()
 
@@ -214,12 +281,12 @@ class Extension:
         self, content: object, follow: list[Callable[[], None]], message: Mapping[str, Any] | None = None
     ) -> dict[str, Any]:
         """Return the answer to a request; what it leads to is added to `follow`."""
-        about = {"protocol": PROTOCOL, "version": __version__}
+        self.protocol = content.get("protocol") if isinstance(content, dict) else None
         if not isinstance(content, dict) or content.get("protocol") != PROTOCOL:
-            return {"ok": False, **about}
+            return {"ok": False, **_ABOUT}
         self._is_deaf = False
         said = self._answer(content, follow, message)
-        return {"ok": said is not None, **about, **(said or {})}
+        return {"ok": said is not None, **_ABOUT, **(said or {})}
 
     def _answer(
         self,
@@ -238,6 +305,10 @@ class Extension:
                         del self._runs[next(iter(self._runs))]
                     self._runs[cell] = content
                     self._said.notify_all()
+                return {}
+            case {"op": "here"}:
+                with self._said:
+                    self.is_attached, self.said = True, content
                 return {}
             case {"op": "answers"}:
                 with self._said:
@@ -259,8 +330,35 @@ class Extension:
                 from .naming import marks  # most questions are written without a page
 
                 return {"marks": marks(self._log.shell, text)}
+            case {
+                "op": "region",
+                "id": str(id),
+                "cell": str(cell),
+                "picture": str(picture),
+                "text": str(text),
+            } if len(picture) <= MOST_PICTURE_CHARS and re.fullmatch(_PICTURE, picture):
+                while len(self.regions) >= MOST_REGIONS:
+                    del self.regions[next(iter(self.regions))]
+                self.regions[id] = Region(cell, picture, text)
+                return {}
             case {"op": "failure", "cell": str(cell), "number": int(number)} if self._log is not None:
                 return {"failure": self._log.failure_of(cell, number)}
+            case {
+                "op": "suggest",
+                "id": str(),
+                "cell": str(),
+                "before": str(),
+                "after": str(),
+                "model": str(),
+                "budget": int(),
+            } if self._make_suggesting is not None:
+                if self._suggesting is None:
+                    self._suggesting = self._make_suggesting(partial(self._send, kind=SUGGESTION))
+                follow.append(partial(self._suggesting.take, content))
+                return {}
+            case {"op": "drop", "id": str(id)} if self._suggesting is not None:
+                follow.append(partial(self._suggesting.drop, id))
+                return {}
             case {"op": "approvals", "id": str(id)}:
                 return {"card": self._card(id)}
             case {"op": "decide", "question": str(id), "choice": str(choice), "reason": str(reason)}:

@@ -30,8 +30,9 @@ if TYPE_CHECKING:
 class Kernel(NamedTuple):
     """What a kernel knows when a cell asks. `cell`, `source`: of that cell.
 
-    `page`: the cells as they stand in JupyterLab, and `selection` what is selected there, where our extension tells
-    them; else `None`. `deleted`: the cells that are known to be gone, each with the time since when.
+    `is_one_of_many`: cells that were run together. `page`: the cells as they stand in JupyterLab, and `selection` what
+    is selected there, where our extension tells them; else `None`. `regions`: of outputs, by the ids that the page has
+    given them. `deleted`: the cells that are known to be gone, each with the time since when.
     """
 
     runs: list[Run]
@@ -41,6 +42,16 @@ class Kernel(NamedTuple):
     page: Sequence[SavedCell] = ()
     selection: str | None = None
     deleted: Mapping[str, float] = {}
+    is_one_of_many: bool = False
+    regions: Mapping[str, Region] = {}
+
+
+class Region(NamedTuple):
+    """A part of an output that somebody marked in the page: its picture as a data URL, or nothing, and its text."""
+
+    cell: str
+    picture: str
+    text: str
 
 
 class Output(NamedTuple):
@@ -90,7 +101,9 @@ def look(
     if said is not None and page:
         runs.note_page(str(said.get("path")), {each.id for each in page if each.id})
     selected = selection if isinstance(selection, str) else None
-    return Kernel(so_far, cell, source, runs.began, page, selected, runs.deleted)
+    told_together = said.get("together") if said is not None else None
+    is_one_of_many = runs.is_one_of_many if told_together is None else told_together is True
+    return Kernel(so_far, cell, source, runs.began, page, selected, runs.deleted, is_one_of_many)
 
 
 def around(kernel: Kernel, path: str | None) -> Around:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from threading import Lock
+from collections.abc import Mapping
+from threading import RLock
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.async_helpers import _asyncio_runner
@@ -27,7 +28,7 @@ from .shell import (
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-    from .extension import Extension
+    from .extension import Extension, Send, Suggesting
     from .runs import Runs
     from .session import Session
 
@@ -42,7 +43,7 @@ class CodexMagics(NotebookSettings, Magics):
         self.log = CellLog(shell)
         self._runs: Runs | None = None
         shells[id(shell)] = shell
-        self._lock = Lock()  # the page's first word and the first cell come in threads of their own
+        self._lock = RLock()  # the page's first word and the first cell come in threads of their own
         self._extension: Extension | None = None
 
     @property
@@ -62,21 +63,41 @@ class CodexMagics(NotebookSettings, Magics):
             if self._extension is None:
                 from .extension import Extension
 
-                self._extension = Extension(getattr(self.shell, "kernel", None), self.log)
+                kernel = getattr(self.shell, "kernel", None)
+                self._extension = Extension(kernel, self.log, self._answer_panel, suggesting=self._suggesting)
             return self._extension
+
+    def _suggesting(self, send: Send) -> Suggesting:
+        from .page_requests import PageRequests  # most pages want none
+
+        return PageRequests(lambda: self.session.suggestions, send)
+
+    def turn_suggestions(self, _: object = None) -> None:
+        """Show ghost text in a terminal as long as the settings say so."""
+        from .ghost_text import turn  # few users have it
+
+        assert self.shell is not None  # traitlets allows None; `load` passes it
+        turn(self.shell, lambda: self.session.suggestions, self)
 
     def hear(self, stream: Any, identity: Any, message: dict[str, Any]) -> None:
         """Answer a request of the page's extension, in the kernel's control thread."""
         self.extension.hear(stream, identity, message)
 
+    def _answer_panel(self, content: Mapping[str, Any]) -> dict[str, Any]:
+        from .panel import answer
+
+        return answer(self.session, content)
+
     @property
     def session(self) -> Session:
         """The state of this notebook; created at first use."""
-        if self._session is None:
-            from .session import Session
+        with self._lock:
+            if self._session is None:
+                from .session import Session
 
-            assert self.shell is not None  # traitlets allows None; `load` passes it
-            self._session = Session(self.shell, self, self.past, self.extension)
+                assert self.shell is not None  # traitlets allows None; `load` passes it
+                self._session = Session(self.shell, self, self.past, self.extension)
+        self._session.heed_termination()  # where a page came first, it could not be in the main thread
         return self._session
 
     def as_host(self) -> host.Host:
@@ -246,6 +267,10 @@ def load(shell: InteractiveShell) -> None:
     skip_reload(shell)
     if (handlers := control_handlers(shell)) is not None:
         handlers[PAGE_REQUEST] = magics.hear
+    if hasattr(shell, "auto_suggest"):  # a terminal
+        magics.observe(magics.turn_suggestions, "suggestions")
+        if magics.suggestions:
+            magics.turn_suggestions()
     cells = CodexCells(shell)
     shell.input_transformers_cleanup.insert(0, cells)
     shell.input_transformer_manager.check_complete = cells.check_complete
@@ -257,6 +282,7 @@ def unload(shell: InteractiveShell) -> None:
     """Take away what `load` has added."""
     if (magics := loaded(shell)) is None:
         return
+    magics.suggestions = False
     magics.close()
     host.use(host.Host)
     if (handlers := control_handlers(shell)) is not None:

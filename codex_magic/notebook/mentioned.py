@@ -72,6 +72,7 @@ def resolved(here: Here, prompt: str, rows: int) -> tuple[str, list[Mentioned], 
         "cells": lambda m: Mentioned(m.text, _cells(here.around.all)),
         "error": lambda m: Mentioned(m.text, here.around.error or _nothing("No cell has failed.")),
         "output": lambda m: _output(here, m),
+        "region": lambda m: _region(here, m),
         "selection": lambda m: Mentioned(m.text, _selection(here.kernel.selection)),
         "file": lambda m: read(m.text, file_in(folder, m.target), m.lines),
         "git": lambda m: Mentioned(m.text, _diff(folder)),
@@ -169,6 +170,17 @@ def _output(here: Here, mention: Mention) -> Mentioned:
             return Mentioned(mention.text, f"Of {cell.label}:\n{text}", urls)
     which = "No cell above" if is_any else "It is no cell that"
     raise NotThere(f"{which} has an output that the kernel knows.")
+
+
+def _region(here: Here, mention: Mention) -> Mentioned:
+    """Return the part of an output that was marked in the page, with the cell that made it."""
+    if (region := here.kernel.regions.get(mention.target)) is None:
+        raise NotThere("This region is not known any more: mark it again.")
+    images = (ImageInput(region.picture),) if region.picture else ()
+    shown = "\n\n".join(filter(None, (region.text.strip("\n"), "A picture, attached." if images else "")))
+    cell = cell_at(here, region.cell)
+    text = f"A part of the output of {cell.label}:\n{shown}\n\n{cell.label} is:\n{cell.source}"
+    return Mentioned(mention.text, text, images)
 
 
 def read(title: str, path: Path | None, lines: tuple[int, int] | None) -> Mentioned:

@@ -8,11 +8,25 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
+from ..protocol.types import Decision
+
 if TYPE_CHECKING:
     from .question import Question, Request
 
 MOST_ANSWERED = 64
 """Still known after their answer, for a page that asks again because it has not heard it."""
+
+
+class Grant:
+    """A yes that holds for longer than once. `uses`: how often it has answered since, as far as that is seen here."""
+
+    def __init__(self, question: Question) -> None:
+        self.question, self.uses = question, 0
+
+    @property
+    def is_kept_here(self) -> bool:
+        """Whether it ends with this kernel, and not with something of the codex program's."""
+        return isinstance(self.question.answered.result(), Decision)
 
 
 class OpenQuestions:
@@ -21,7 +35,7 @@ class OpenQuestions:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._known: dict[str, Question] = {}
-        self._lasting: list[Question] = []
+        self._grants: list[Grant] = []
         self._count = 0
 
     def add(self, question: Question) -> None:
@@ -40,19 +54,33 @@ class OpenQuestions:
         return [each for each in known if not each.over and output in (None, each.output)]
 
     def settle(self, question: Question) -> None:
-        """Note what was approved for longer than once."""
-        if question.is_lasting():
-            with self._lock:
-                self._lasting.append(question)
-
-    def lasting(self) -> list[Question]:
-        """Return those whose answer holds for longer than once, oldest first."""
+        """Note what was approved for longer than once; the same that waits is approved with it."""
+        if not question.is_lasting():
+            return
         with self._lock:
-            return list(self._lasting)
+            self._grants.append(Grant(question))
+        for each in self.waiting():
+            if each.about == question.about and self.use(each.about):
+                each.answer(Decision.accept_in_kernel)
 
-    def revoke(self, question: Question) -> None:
+    def use(self, about: object) -> bool:
+        """Whether a grant of this kernel is about exactly this, which counts as a use of it."""
         with self._lock:
-            self._lasting.remove(question)
+            grant = next(
+                (each for each in self._grants if each.is_kept_here and each.question.about == about), None
+            )
+            if grant is not None:
+                grant.uses += 1
+        return grant is not None
+
+    def grants(self) -> list[Grant]:
+        """Return what was approved for longer than once, oldest first."""
+        with self._lock:
+            return list(self._grants)
+
+    def revoke(self, grant: Grant) -> None:
+        with self._lock:
+            self._grants.remove(grant)
 
     def page_of(self, request: Request) -> str:
         """Return the session of the page where that was answered; empty where it was none."""

@@ -57,6 +57,8 @@ CELL_OPTIONS: tuple[Option, ...] = (
     ),
     Option("rows", "N", "rows of a mentioned table that go along; 0: how it is built alone"),
     Option("dry", None, "show what would be sent, and send nothing"),
+    Option("again", None, "ask anew, whatever is stored"),
+    Option("replay", None, "ask nothing: show the stored answer to the same question"),
     Option("rerun", None, "with `%codex fix`: run the corrected code in this cell, after your yes"),
     Option("no-mask", None, "send what looks like a secret as it is"),
     Option("name", "NAME", "name the thread"),
@@ -170,6 +172,14 @@ RUNS = {
     "no": "it runs nothing in your kernel",
 }
 
+ANSWERS = {
+    "auto": "a cell that runs by itself is asked anew; one of many that run together keeps its answer while its "
+    "question is the same, and so does an unattended run without a sign-in",
+    "keep": "a cell keeps its answer while its question is the same; `--again` asks anew",
+    "new": "every cell is asked anew",
+    "replay": "nothing is asked: the same question has its stored answer",
+}
+
 _ENGINES: dict[str, EngineName] = {"backend": "backend", "app-server": "app-server", "agent": "app-server"}
 
 _MODES = {
@@ -181,7 +191,7 @@ _MODES = {
 
 
 def engine(word: str) -> EngineName:
-    """Raises OptionError, as do the next four."""
+    """Raises OptionError, as do the next five."""
     if word not in _ENGINES:
         raise no_such("engine", word, ENGINES)
     return _ENGINES[word]
@@ -210,6 +220,12 @@ def reads(word: str) -> str:
 def runs(word: str) -> str:
     if word not in RUNS:
         raise no_such("setting of runs", word, RUNS)
+    return word
+
+
+def answers(word: str) -> str:
+    if word not in ANSWERS:
+        raise no_such("setting of answers", word, ANSWERS)
     return word
 
 

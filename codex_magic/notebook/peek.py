@@ -43,7 +43,15 @@ def show_sent(session: Session) -> Steps[None]:
 
 
 def _show(session: Session, request: Request, title: str) -> None:
-    texts, images = _texts(request)
+    session.screen.say(title)
+    session.screen.table(("Part", "Tokens, estimated", ""), request_rows(session, request), wraps=True)
+    for name, text in request_texts(request)[0].items():
+        session.screen.fold(name.capitalize(), text)
+
+
+def request_rows(session: Session, request: Request) -> list[tuple[object, ...]]:
+    """Return the parts of a request, each with its size and what there is to say of it."""
+    texts, images = request_texts(request)
     tokens = {name: estimate(text) for name, text in texts.items()}
     left_out = request.options.get("left_out") or ()
     turns = [turn for turn in request.earlier if turn.id not in left_out]
@@ -69,13 +77,10 @@ def _show(session: Session, request: Request, title: str) -> None:
         rows.append(("counted", tokens_words(counted), "by the service for the request before"))
     if names := request.told.masked:
         rows.append(("masked", "", f"{count(len(names), 'secret')}: {', '.join(names)}"))
-    session.screen.say(title)
-    session.screen.table(("Part", "Tokens, estimated", ""), rows, wraps=True)
-    for name, text in texts.items():
-        session.screen.fold(name.capitalize(), text)
+    return rows
 
 
-def _texts(request: Request) -> tuple[dict[str, str], int]:
+def request_texts(request: Request) -> tuple[dict[str, str], int]:
     """Return the texts of the request in their order, and the number of images."""
     texts = {"instructions": str(request.options.get("instructions") or "")}
     if tools := ToolSet(request.options.get("tools") or ()).definitions:

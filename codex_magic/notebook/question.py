@@ -30,6 +30,7 @@ from ..engines.approvals import is_at_work
 from ..protocol import types
 from ..protocol.plain import shorten
 from ..protocol.types import ApprovalDecision, ApprovalRequest, Decision
+from .tools.files import NOT_KEPT
 
 NOBODY = "Declined (no one was available to approve)"
 ENDED = "Not answered here"
@@ -92,6 +93,11 @@ class Question:
                 self.answered.set_result(decision)
 
     @cached_property
+    def about(self) -> tuple[object, ...]:
+        """What exactly is asked; a yes for longer than once holds for the same alone."""
+        return exactly(self.request)
+
+    @cached_property
     def text(self) -> QuestionText:
         return question_text(self)
 
@@ -117,7 +123,8 @@ class Question:
         if not self.over or self.answered.cancelled():
             return False
         decision = self.answered.result()
-        once = (None, Decision.accept, Decision.accept_and_run, Decision.decline, Decision.cancel)
+        yes = (Decision.accept, Decision.accept_and_run, Decision.accept_in_kernel)
+        once = (None, *yes, Decision.decline, Decision.cancel)
         return not isinstance(decision, types.DeclineBecause) and decision not in once
 
     def grant(self) -> tuple[str, str]:
@@ -169,6 +176,29 @@ class Question:
         """Answer no because of `reason`, and not because a person said so."""
         self.reason = reason
         self.answer(None)
+
+
+def exactly(request: Request) -> tuple[object, ...]:
+    """Return what a request is about, whoever asks it and why: equal for two that would do the same.
+
+    A file may change in any way, but for being deleted; a tool may be called with anything.
+    """
+    match request:
+        case types.CommandApproval():
+            where = json.dumps(request.network_approval_context, sort_keys=True)
+            return "command", request.command, request.cwd, where
+        case types.FileChangeApproval(changes=changes):
+            files = {(str(each.get("path")), _moved(each), change_kind(each) == "delete") for each in changes}
+            return "files", frozenset(files), request.grant_root, is_at_work(request)
+        case types.PermissionsApproval():
+            return "permissions", json.dumps(request.permissions, sort_keys=True), request.cwd
+        case types.ReadingApproval():
+            return "read", request.folder
+        case types.RunApproval():
+            return "run", request.code, request.stays
+        case CodeRun():
+            return "run here", request.code
+    return "tool", request.namespace, request.tool
 
 
 class Choice(NamedTuple):
@@ -314,6 +344,12 @@ def question_text(question: Question) -> QuestionText:
         case types.CellApproval(facts=seen):
             facts = [(label, exact_line(text)) for label, text in seen]
             return QuestionText(_cell_title(request), (_cell_passage(request),), tuple(facts))
+        case types.McpToolApproval(tool=tool, server=server, description=described):
+            title = f"Allow Codex to call {exact_line(tool)} of the MCP server {exact_line(server)}?"
+            says = f"“{exact_line(shorten(described, 300))}”"
+            return QuestionText(
+                title, (_json(request.arguments),), (("The server says", says),) if described else ()
+            )
         case types.ReadingApproval(folder=folder):
             first = Passage("It starts with:", exact_lines(_call(request)), "python")
             what = f"variables, cells, outputs and the files in {exact_line(folder)}"
@@ -325,6 +361,8 @@ def question_text(question: Question) -> QuestionText:
             return QuestionText(title, (_json(request.arguments),), ())
     if not isinstance(request, types.FileChangeApproval) and request.cwd:
         facts.append(("In", exact_line(request.cwd)))
+    if isinstance(request, types.CommandApproval):
+        facts.append(("Can’t be undone", NOT_KEPT))
     if request.reason and request.reason.strip():
         facts.append(("Codex says", f"“{exact_line(shorten(request.reason, 1_000))}”"))
     if isinstance(request, types.FileChangeApproval) and request.grant_root:
@@ -360,10 +398,14 @@ def _json(value: Any) -> Passage:
 
 
 def _path(change: dict[str, Any], folder: str) -> str:
+    path, moved = _below(str(change.get("path")), folder), _moved(change)
+    return f"{path} → {_below(moved, folder)}" if moved else path
+
+
+def _moved(change: dict[str, Any]) -> str:
+    """Return where a changed file goes, if it is moved."""
     kind = change.get("kind")
-    moved = kind.get("move_path") if isinstance(kind, dict) else None
-    path = _below(str(change.get("path")), folder)
-    return f"{path} → {_below(str(moved), folder)}" if moved else path
+    return str(kind.get("move_path") or "") if isinstance(kind, dict) else ""
 
 
 def _below(path: str, folder: str) -> str:

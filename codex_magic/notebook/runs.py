@@ -51,6 +51,11 @@ class Runs:
         return self._log.sent_at()
 
     @property
+    def is_one_of_many(self) -> bool:
+        """Whether the cell that runs now was sent together with the one before it."""
+        return self._log.is_one_of_many
+
+    @property
     def failure(self) -> tuple[Run, BaseException] | None:
         """The last one, unless the cell has run well since."""
         if self._log.failure is None:

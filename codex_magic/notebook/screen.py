@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import html
 import re
-import shutil
 import sys
 import time
-import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -15,10 +13,12 @@ from itertools import compress, zip_longest
 from typing import TYPE_CHECKING
 
 from ..display.page import Page, UpdatedPage
+from ..display.table import CODE, aligned, without_marks
 from ..protocol.errors import CodexError
 from ..protocol.plain import without_controls
 from .environment import PrintedPage, page_for, shows_widgets
-from .shell import is_kernel
+from .shell import client_of, is_kernel
+from .shell import request as running_request
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -70,7 +70,8 @@ class Screen:
         from ..display.pace import LiveSurface, Painter
 
         if self.rich and not isinstance(self.page, PrintedPage):
-            return Painter(LiveSurface(self.page, self.extension.stream(view.id, cell)), view)
+            stream = self.extension.stream(view.id, cell, client_of(running_request(self._shell)))
+            return Painter(LiveSurface(self.page, stream), view)
         from ..display.terminal import terminal_surface
 
         return Painter(terminal_surface(), view)
@@ -103,8 +104,8 @@ class Screen:
             bar = f'</th><td><progress max="100" value="{percent}"></progress></td>'
             lines[n] = lines[n].replace("</th>", bar, 1)
         markdown = "\n".join(["<table>", *lines, "</table>"])
-        plain = [[_CODE.sub(r"\1", cell) for cell in row] for row in listed]
-        shown = list(_aligned(plain, wraps=wraps or is_page))
+        plain = [[without_marks(cell) for cell in row] for row in listed]
+        shown = list(aligned(plain, wraps=wraps or is_page))
         if note:
             markdown += f"\n\n{quiet(words(note))}"
             shown += ["", note]
@@ -138,7 +139,7 @@ class Screen:
         self._show(f"{head}{body}</details>", f"--- {title}\n{text}\n")
 
     def _show(self, markdown: str, plain: str) -> None:
-        plain = _CODE.sub(r"\1", plain)
+        plain = without_marks(plain)
         if self.rich:
             self.page.say({"text/markdown": markdown, "text/plain": plain})
         else:
@@ -152,9 +153,6 @@ def lines_of(markdown: Iterable[str]) -> str:
 
 def quiet(markdown: str) -> str:
     return f'<small style="opacity:.7">{markdown}</small>'
-
-
-_CODE = re.compile(r"`([^`]+)`")
 
 
 def words(text: object) -> str:
@@ -176,57 +174,7 @@ def _row(cells: Sequence[str], columns: int, *, names: int) -> str:
 def marked_html(text: str) -> str:
     """Escape what is HTML, or mathematics to a reader that looks for it in the page."""
     marked = re.sub(r"[$\\]", lambda mark: f"<span>&#{ord(mark[0])};</span>", html.escape(text))
-    return _CODE.sub(r"<code>\1</code>", marked)
-
-
-def _aligned(rows: Sequence[Sequence[str]], *, wraps: bool) -> Iterator[str]:
-    """Return the lines of a table that fits the terminal: what is widest is wrapped or cut."""
-    most = max(map(len, rows), default=0)
-    whole = [row for row in rows if len(row) == most]
-    widths = [max(map(_columns, column)) for column in zip(*whole, strict=True)]
-    while sum(widths) + 2 * len(widths) - 2 > shutil.get_terminal_size().columns and max(widths) > 10:
-        widths[widths.index(max(widths))] -= 1
-    for row in rows:
-        if len(row) < most:
-            yield from ("", row[0])
-            continue
-        fitted = [(_wrapped if wraps else _cut)(cell, width) for cell, width in zip(row, widths, strict=True)]
-        for line in zip_longest(*fitted, fillvalue=""):
-            padded = [cell + " " * (width - _columns(cell)) for cell, width in zip(line, widths, strict=True)]
-            yield "  ".join(padded).rstrip()
-
-
-def _columns(text: str) -> int:
-    """Return how wide a terminal draws it."""
-    return sum(
-        2 if unicodedata.east_asian_width(char) in "WF" else not unicodedata.combining(char) for char in text
-    )
-
-
-def _fitting(text: str, width: int) -> int:
-    """Return how many of its characters fit."""
-    return next((n for n in range(len(text)) if _columns(text[: n + 1]) > width), len(text))
-
-
-def _wrapped(text: str, width: int) -> list[str]:
-    """Break between words; one that does not fit stays whole, so that a path can be copied."""
-    lines = []
-    while (end := _fitting(text, width)) < len(text):
-        space = max(text.rfind(" ", 1, end + 1), 0) or text.find(" ", end)
-        if space < 0:
-            break
-        lines.append(text[:space])
-        text = text[space:].lstrip()
-    return [*lines, text]
-
-
-def _cut(text: str, width: int) -> list[str]:
-    """Return one line, cut before what stands in parentheses at the end: it tells threads apart."""
-    if _columns(text) <= width:
-        return [text]
-    end = re.search(r" \([^()]*\)$", text)
-    tail = end[0] if end is not None and len(end[0]) < width - 3 else ""
-    return [f"{text[: _fitting(text, width - 1 - len(tail))]}…{tail}"]
+    return CODE.sub(r"<code>\1</code>", marked)
 
 
 def count(number: int, noun: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import itertools
 import logging
 import os
 import re
@@ -13,6 +14,7 @@ import tempfile
 import threading
 import time
 import weakref
+from collections import deque
 from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
@@ -33,15 +35,18 @@ from ..threads.options import DEFAULT_INSTRUCTIONS, CodexConfig, TurnOptions, ch
 from ..threads.store import NotebookRecord, Store, TurnRecord
 from ..threads.sync import Codex, keep_running
 from ..threads.turns import AsyncTurnHandle, Listener
+from ..values.replay import KeptTurn
 from ..waiting import begin_anew_in_children
 from .context import Context, Request, Told, learn_secrets
 from .gathering import Kernel, deleted_turns, look
 from .options import ParsedLine, approval, engine, folder, sandbox
 from .options import checked as checked_option
 from .recognition import Evidence, Recognition, gather, recognise
+from .replay import Question, Wish, service_of, wish
 from .runs import Runs
 from .screen import ID_SHOWN, Screen, ago, count
 from .shell import Installed, NotebookSettings, NotSent
+from .tools.registry import ToolRegistry
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -49,6 +54,8 @@ if TYPE_CHECKING:
     from .extension import Extension
     from .login import LoginFlow
     from .mentioned import Mentioned
+    from .suggestions import Suggestions
+    from .tools.agent_files import AgentFiles
     from .tools.changes import Commit
 
 T = TypeVar("T")
@@ -66,6 +73,12 @@ Offer = Callable[[Context, TurnOptions], TurnOptions]
 """Returns more options for a turn with these, about the notebook as it is when it is asked."""
 
 log = logging.getLogger(__name__)
+
+MOST_NAMED = 4
+"""Files that are named of those that can't be put back."""
+
+MOST_ENDED = 16
+"""Turns that are over and still listed by `%codex turns`."""
 
 LOCAL = "local"
 LOCAL_AGENT_MODEL = "gpt-5.5"  # the one of its models that the agent's program knows how to give its tools to
@@ -114,7 +127,10 @@ class Session:
         self.codex = self.blocking.asynchronous
         self.last_error: BaseException | None = None
         self.rate_limits: types.RateLimits | None = None
+        self._left_out: list[str] = []  # what was said last of files that can't be put back
         self.running: list[RunningTurn] = []  # those that are not over, oldest first
+        self.ended: deque[TurnRow] = deque(maxlen=MOST_ENDED)
+        self._turns = itertools.count(1)
         self.unkept: StoreError | None = None  # why this notebook's conversation is in memory only
         self._evidence: Evidence | None = None
         self._notebook: Recognition | None = None
@@ -122,16 +138,20 @@ class Session:
         """With the numbers of the thread that was asked last."""
         self._masks: dict[str, OutgoingMask] = {}  # by thread
         self.readable: str | None = None  # the folder whose notebook the model may read until the kernel ends
-        self.runnable: set[tuple[str, str]] = set()  # code and scope that run without asking again
         self.acting: set[tuple[str, str]] = set()  # those that seemed quiet, and were not
         self.committed: list[Commit] = []  # code that ran and stays, oldest first
+        self.tools = ToolRegistry()
         self.sent: tuple[Request, AsyncThread, str] | None = None  # the last question, its thread and turn
         self._thread: AsyncThread | None = None
         self._note: str | None = None  # what the next answer says of the thread it continues
         self._login: LoginFlow | None = None
         self._local: LocalProvider | None = None
-        _replace_termination(signal.SIG_DFL, _keep_and_end)  # unless somebody else handles it
+        self._suggestions: Suggestions | None = None
         begin_anew_in_children(self)
+
+    def heed_termination(self) -> None:
+        """Write what came of running turns when this process is ended, unless somebody else sees to that."""
+        _replace_termination(signal.SIG_DFL, _keep_and_end)
 
     def forked(self) -> object:
         """See `waiting.begin_anew_in_children`: the turns that run and the sign-in that waits are the parent's."""
@@ -141,6 +161,8 @@ class Session:
     def close(self) -> None:
         if self._login is not None:
             self._login.close().result()
+        if self._suggestions is not None:
+            self.blocking.call(self._suggestions.close())
         self.blocking.close()
         _replace_termination(_keep_and_end, signal.SIG_DFL)
         if self._local is not None:
@@ -158,17 +180,34 @@ class Session:
         `listener` is called in the background loop with each notification. `offer` gives the turn its tools.
         `output`: the id of the answer.
         """
+        # Once more: a page may have made the session in a thread of its own.
+        _replace_termination(signal.SIG_DFL, _keep_and_end)
         context, prompt = self.gather_context(task)
         turn_options = self.turn_options(task.options, approvals, cell=context.kernel.cell)
         turn_options["output_schema"] = task.saving.schema if task.saving else None
         turn_options |= offer(context, turn_options)
+        files = None
+        if turn_options["engine"] == "app-server":
+            from .tools.agent_files import AgentFiles
+
+            files = AgentFiles(str(turn_options["cwd"]))
+            turn_options["approvals"] = files.asking(turn_options["approvals"] or approvals)
         # `execution_count` is the number of the next cell in newer IPythons.
         cell = len(self.shell.user_ns["In"]) - 1
         turn = RunningTurn(self, prompt, task, context, listener, cell=cell, output=output)
+        turn.number, turn.files = next(self._turns), files
+        turn.wish = wish(self.answers, self.service_for(task.options), task.options, context, self.env)
         turn.started = self.blocking.submit(self._start_turn(turn, turn_options, listener))
         self.running.append(turn)
         self.extension.turns[output] = turn
         return turn
+
+    def keep(self, files: AgentFiles) -> None:
+        """Note what the agent's turn has changed, for an undo."""
+        from .tools.changes import Commit, remember
+
+        if commit := Commit(None, files.end()):
+            remember(self.committed, commit)
 
     def turn_options(
         self, options: ParsedLine, approvals: Approvals, *, cell: str | None = None
@@ -209,7 +248,7 @@ class Session:
             "approval_mode": approval(chosen("approval") or ""),
             "cwd": folder(chosen("cwd") or ""),
             "approvals": approvals,
-            "model_provider": self._agent_provider(provider),
+            "model_provider": self.agent_provider(provider),
         }
 
     async def _start_turn(
@@ -220,6 +259,12 @@ class Session:
         def tell(notification: types.Notification) -> None:
             if isinstance(notification, types.RateLimitsUpdated):
                 self.rate_limits = notification.rate_limits
+            if turn.files is not None:
+                turn.files.hear(notification)
+            if isinstance(notification, types.ItemCompleted) and isinstance(
+                notification.item, types.ToolCall
+            ):
+                self.tools.note(notification.item)
             listener(notification)
 
         wanted = turn.options.text("thread")
@@ -247,7 +292,7 @@ class Session:
     ) -> AsyncTurnHandle:
         """Start the turn on `thread`, and tell first what there is to say of the thread."""
         note, self._note = self._note if self._thread is thread else None, None
-        if self.unkept is None and (notebook := await self._recognise()) is not None:
+        if (notebook := await self._recognise()) is not None:
             turn_options["notebook"] = self.extension.notebook = notebook.id
         if name := turn.options.text("name"):
             await thread.set_name(name)
@@ -257,15 +302,27 @@ class Session:
         told = await self._told(thread, turn.context, turn.prompt, turn_options)
         if turn_options["mask"] is not None:
             turn_options["mask"] = self.mask = await self.mask_of(thread)
+        left_out = await turn.files.begin() if turn.files is not None else []
         # Not `thread.turn`: what one cell overrides must not hold for the next one.
         checked_options = checked("turn", TurnOptions, turn_options)
+        service = self.service_for(turn.options)
+        question = Question(self.codex, thread, service, turn.context, told, checked_options)
+        if turn.wish.kinds and (stored := await question.answer(turn.wish)) is not None:
+            for line in turn.context.notes:
+                tell(types.Noted(thread.id, line))
+            turn.is_kept = isinstance(stored, KeptTurn)
+            return stored
         handle = await self.codex.start_turn(thread.record, told.inputs, checked_options)
+        turn.question = question
         self.sent = Request(told, turn_options, []), thread, handle.id
         if self.unkept is not None:
             end = "This conversation is not saved: it is gone when the kernel ends."
             tell(types.Warned(None, f"{self.unkept} {end}"))
         elif note is not None:
             tell(types.Noted(thread.id, note))
+        if left_out != self._left_out:
+            self._left_out = left_out
+            tell(types.Noted(thread.id, _left_out_line(left_out)))
         for line in filter(None, (*turn.context.notes, told.line)):
             tell(types.Noted(thread.id, line))
         if self.unkept is not None:
@@ -303,10 +360,9 @@ class Session:
 
     async def deleted_turns(self, thread: AsyncThread, kernel: Kernel) -> list[str]:
         """Return the ids of this notebook's turns of the thread whose cells were deleted."""
-        notebook = await self._recognise()
-        if notebook is None or self.unkept is not None or not (kernel.page or kernel.deleted):
+        notebook = await self._recognise() if kernel.page or kernel.deleted else None
+        if notebook is None:
             return []
-
         path = self._path()
 
         def look(store: Store) -> list[str]:
@@ -318,7 +374,8 @@ class Session:
 
     def look(self) -> Kernel:
         """Return what the kernel knows now; in the thread of the cell that runs."""
-        return look(self.shell, self.runs, self.extension.run)
+        kernel = look(self.shell, self.runs, self.extension.run)
+        return kernel._replace(regions=self.extension.regions)
 
     async def _told(
         self, thread: AsyncThread, context: Context, prompt: str, turn_options: TurnOptions
@@ -405,7 +462,7 @@ class Session:
             if re.fullmatch("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", wanted) is None:
                 raise
             try:
-                provider = self._agent_provider(self.settings.provider)
+                provider = self.agent_provider(self.settings.provider)
                 thread = await self.codex.thread_resume(wanted, engine="app-server", model_provider=provider)
             except ConfigurationError:  # no program keeps anything here
                 raise not_here from None
@@ -444,10 +501,21 @@ class Session:
         return gather(self.shell, self.runs.cells, said=self.extension.said)
 
     async def _recognise(self) -> Recognition | None:
-        """Return which notebook this is; nothing is written."""
+        """Return which notebook this is, unless its conversation can't be kept; nothing is written."""
+        if self.unkept is not None:
+            return None
         if self._notebook is None and (evidence := self._evidence or self._gather()):
             self._notebook = await self.codex.store.run(lambda store: recognise(store, evidence))
         return self._notebook
+
+    def service_for(self, options: ParsedLine) -> str:
+        """Return who answers a question with these options; nothing for OpenAI."""
+        return service_of(options.text("provider") or self.settings.provider)
+
+    @property
+    def answers(self) -> str:
+        """The setting of stored answers: the notebook's, else the environment's."""
+        return self.settings.answers or self.env.answers
 
     def provider(self, choice: str | None = None) -> Provider:
         """Return the provider that `choice`, else the notebook's, stands for. Raises ConfigurationError."""
@@ -459,7 +527,7 @@ class Session:
         self._local = self._local or LocalProvider(self.env)
         return self._local
 
-    def _agent_provider(self, choice: str | None) -> str | None:
+    def agent_provider(self, choice: str | None) -> str | None:
         """Return the same in the agent's words, to which the local service is a server like any other."""
         return self.local.service.api_url if choice == LOCAL else choice or None
 
@@ -474,6 +542,22 @@ class Session:
             self._login = LoginFlow(self.blocking, ask_limits)
         return self._login
 
+    @property
+    def suggestions(self) -> Suggestions:
+        if self._suggestions is None:
+            from .suggestions import Suggestions  # most notebooks have none
+
+            self._suggestions = Suggestions(
+                self.shell,
+                self.runs,
+                self.settings,
+                self.env,
+                self.mask,
+                codex=self.blocking,
+                provider=self.provider,
+            )
+        return self._suggestions
+
     async def usage(self, provider: Provider) -> Usage:
         """Ask the service what is left of the plan. Raises ConfigurationError where there is none."""
         if provider.name not in (LOCAL, "chatgpt"):
@@ -484,6 +568,16 @@ class Session:
             usage = await fetch_usage(client.transport, address)
         self.rate_limits = usage.limits
         return usage
+
+
+class TurnRow(NamedTuple):
+    """What is listed of a turn; `seconds`: how long it takes, or took."""
+
+    number: int
+    cell: int
+    prompt: str
+    state: str
+    seconds: float
 
 
 class RunningTurn:
@@ -507,7 +601,14 @@ class RunningTurn:
     ) -> None:
         self.prompt, self.options, self.context, self.cell = prompt, task.options, context, cell
         self.output, self._listener, self._saving = output, listener, task.saving
+        self.wish: Wish
+        self.question: Question | None = None
+        self.is_kept = False
         self.started: Future[AsyncTurnHandle]
+        self.number = 0
+        """What a person calls it by."""
+        self.files: AgentFiles | None = None
+        """What the agent changes, if that answers."""
         self.withdrawn: Future[None] = Future()
         self.over: Future[None] = Future()
         self._session = session
@@ -519,6 +620,12 @@ class RunningTurn:
         started = self.started
         is_there = started.done() and not started.cancelled() and started.exception() is None
         return started.result() if is_there else None
+
+    def row(self, state: str = "") -> TurnRow:
+        """`state`: what it does, if it runs; else how it ended is said."""
+        result = self.handle.result if self.handle is not None else None
+        ended = "not sent" if result is None else result.status.value.replace("completed", "done")
+        return TurnRow(self.number, self.cell, self.prompt, state or ended, time.monotonic() - self.began)
 
     def stop(self) -> None:
         """Interrupt it, as soon as it has started, or take it back if it still waits; from any thread."""
@@ -541,10 +648,25 @@ class RunningTurn:
     def end(self) -> None:
         """Leave the running turns, and save what the cell's options want of the answer."""
         self._session.running.remove(self)
+        self._session.ended.append(self.row())
+        if self.files is not None:
+            self._session.keep(self.files)
         del self._session.extension.turns[self.output]
         if self._saving is not None:
             self._saving.take(self.handle)
+        if self.question is not None and self.handle is not None:
+            # A kernel that is to run no other cell may end at once.
+            self._session.blocking.submit(self.question.note(self.handle)).result()
         self.over.set_result(None)
+
+
+def _left_out_line(left_out: list[str]) -> str:
+    """Say before a turn of which files below its folder nothing is kept."""
+    if not left_out:
+        return "`%codex undo` can put back all that it changes in its folder."
+    some = ", ".join(left_out[:MOST_NAMED])
+    more = f" and {len(left_out) - MOST_NAMED} more" if len(left_out) > MOST_NAMED else ""
+    return f"`%codex undo` can put back what it changes in its folder, but not {some}{more}."
 
 
 def _cut_off_warning(turn: TurnRecord) -> str:

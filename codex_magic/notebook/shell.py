@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
-from traitlets import HasTraits, Int, Unicode
+from traitlets import Bool, HasTraits, Int, Unicode
 
 from .. import __file__ as _FILE
 from .. import __version__
@@ -43,6 +43,12 @@ def request(shell: InteractiveShell) -> dict[str, Any]:
 
 def message_id(message: dict[str, Any]) -> str:
     return str((message.get("header") or {}).get("msg_id") or "")
+
+
+def client_of(message: dict[str, Any]) -> str | None:
+    """Return the session of who sent the message."""
+    session = (message.get("header") or {}).get("session")
+    return session if isinstance(session, str) else None
 
 
 def cell_id(shell: InteractiveShell) -> str | None:
@@ -85,6 +91,9 @@ class NotebookSettings(HasTraits):
     reads = _setting(
         "Whether the model may read variables, cells, outputs and files on its own: ask, yes or no.", "ask"
     )
+    answers = _setting(
+        "Whether stored answers will do: auto, keep, new or replay; empty: CODEX_MAGIC_ANSWERS, or auto."
+    )
     runs = _setting("Whether the model may run code in this kernel: ask, probes or no.", "ask")
     secrets = _setting(
         "Names of variables whose texts are never sent, with blanks between; `a.b['c']` will do."
@@ -92,6 +101,15 @@ class NotebookSettings(HasTraits):
     prompts = _setting(
         "The folder of your own prompts for `%codex fix` and its like; empty: beside the threads."
     )
+
+    suggestions = Bool(
+        False,
+        help="Whether a model suggests in a terminal how the code that is typed continues. JupyterLab: see its settings.",
+    ).tag(config=True)
+    suggestion_model = _setting("The model that suggests; empty: a small one of those that are offered.")
+    suggestion_tokens = Int(
+        200_000, min=0, help="Tokens that suggestions may cost in a day, in all kernels and terminals."
+    ).tag(config=True)
 
     engine = _setting(
         "Who answers: backend, or app-server, the agent that runs commands and edits files.", "backend"
@@ -118,6 +136,10 @@ class NotSent(Exception):
     """The user took a question back while it waited for the answer before it."""
 
 
+TOGETHER_SECONDS = 0.1
+"""Between two cells that a front end sends in one go; nobody presses a key so fast."""
+
+
 class CellLog:
     """Notes the cells of one shell as they run; `runs` makes something of it."""
 
@@ -125,6 +147,10 @@ class CellLog:
         self.shell = shell
         self._at = self.began = time.time()
         self._lags: dict[str, float] = {}
+        self._latest: tuple[str, float] | None = None
+        self._ended = 0.0
+        self.is_one_of_many = False
+        """Whether the running cell was sent together with the one before it, and waited for that."""
         self.cells: set[str] = set()
         self.deleted: dict[str, float] = {}
         """The cells that are gone, as far as the front end said so, each with the time of that."""
@@ -143,6 +169,10 @@ class CellLog:
         if sent is not None:
             session, at = sent
             self._lags[session] = min(self._at - at, self._lags.get(session, self._at - at))
+            if sent != self._latest:
+                before, self._latest = self._latest, sent
+                is_next = before is not None and before[0] == session and at - before[1] < TOGETHER_SECONDS
+                self.is_one_of_many = is_next and self.sent_at() < self._ended
         for deleted in (request(self.shell).get("metadata") or {}).get("deletedCells") or ():
             self.deleted[str(deleted)] = self._at
         if (cell := cell_id(self.shell)) is not None:
@@ -167,6 +197,7 @@ class CellLog:
 
     def end(self, result: Any) -> None:
         """Note how a cell has ended: IPython's `post_run_cell`."""
+        self._ended = time.time()
         number, info = result.execution_count, result.info
         if info is None or not info.store_history or number is None:
             return

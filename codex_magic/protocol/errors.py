@@ -3,6 +3,7 @@
 CodexError                     one sentence (`message`) and what to do next (`hint`)
 ├── OptionError                a wrong option, command or setting
 ├── ConfigurationError         nothing to work with: no model, no provider, no such file
+├── NoStoredAnswerError        a question that is only to be replayed was never answered
 ├── AuthError                  the service refused the credentials
 │   ├── NotSignedInError       there are none
 │   ├── AccountChangedError    another account has been signed in meanwhile
@@ -74,6 +75,15 @@ class OptionError(CodexError):
 
 class ConfigurationError(CodexError):
     """Nothing to work with: no model chosen, an unknown provider, a missing program."""
+
+
+class NoStoredAnswerError(CodexError):
+    """A question that is only to be replayed was never answered, or not with this context and model."""
+
+    hint = "Its words, the cells above, earlier answers or the model differ. Ask anew: `%%codex --again`"
+
+    def __init__(self) -> None:
+        super().__init__("There is no stored answer to this question.")
 
 
 class AuthError(CodexError):

@@ -34,6 +34,8 @@ class Settings:
     agent_variables: tuple[str, ...] = ()
     """Variables that the agent and its commands get although their names look secret, `*` for any characters
     (`CODEX_MAGIC_AGENT_VARIABLES`, separated by commas)."""
+    answers: str = "auto"
+    """Whether stored answers will do: auto, keep, new or replay (`CODEX_MAGIC_ANSWERS`)."""
     openai_api_key: Secret | str | None = None
     """Kept as a `Secret`."""
     openai_base_url: str = "https://api.openai.com/v1"
@@ -78,6 +80,7 @@ class Settings:
             codex_bin=read("CODEX_MAGIC_CODEX_BIN"),
             agent_idle_seconds=_seconds(read("CODEX_MAGIC_AGENT_IDLE_MINUTES"), cls.agent_idle_seconds),
             agent_variables=_words(read("CODEX_MAGIC_AGENT_VARIABLES")),
+            answers=read("CODEX_MAGIC_ANSWERS") or cls.answers,
             openai_api_key=read("OPENAI_API_KEY"),
             openai_base_url=url("OPENAI_BASE_URL", cls.openai_base_url),
             originator=read("CODEX_MAGIC_ORIGINATOR") or cls.originator,

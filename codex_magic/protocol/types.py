@@ -186,6 +186,40 @@ class ToolCall(Struct, frozen=True, tag="dynamicToolCall"):
     reason: str | None = None
 
 
+MCP = "mcp__"
+"""Before the name of an MCP server it is the namespace of that server's tools."""
+
+
+class McpToolCall(ToolCall, frozen=True, tag="mcpToolCall"):
+    """A call of a tool of one of the user's MCP servers, which the agent's program makes."""
+
+
+def _as_tool_call(raw: dict[str, Any]) -> dict[str, Any]:
+    """Return the program's item of such a call with the fields that ours has."""
+    if "server" not in raw:  # one of ours
+        return raw
+    error, result = raw.get("error"), raw.get("result")
+    content = (result.get("content") if isinstance(result, dict) else None) or ()
+    parts = [_content_item(part) for part in content if isinstance(part, dict)]
+    if isinstance(error, dict):
+        parts.append({"type": "inputText", "text": str(error.get("message"))})
+    over = raw.get("status") not in ("inProgress", None)
+    return {
+        **{name: raw.get(name) for name in ("type", "id", "tool", "arguments", "status", "durationMs")},
+        "namespace": f"{MCP}{raw['server']}",
+        "contentItems": parts if over else None,
+        "success": raw.get("status") == "completed" if over else None,
+    }
+
+
+def _content_item(part: dict[str, Any]) -> dict[str, Any]:
+    """Return a part of an MCP result as one of a client tool's."""
+    if part.get("type") == "image":
+        return {"type": "inputImage", "imageUrl": f"data:{part.get('mimeType')};base64,{part.get('data')}"}
+    text = part.get("text")
+    return {"type": "inputText", "text": text if isinstance(text, str) else f"[{part.get('type')}]"}
+
+
 class WebSearch(Struct, frozen=True, tag="webSearch"):
     id: str
     query: str = ""
@@ -219,7 +253,9 @@ NEVER_DONE = ("declined", "unanswered", "stopped", "expired")
 was stopped, or it ended before an answer. Only `declined` is the protocol's. Further statuses of ours: `waiting` for an
 answer; `interrupted` while it ran; `unfinished`, when it is unknown whether it ran."""
 
-_Action = CommandExecution | FileChange | ToolCall | WebSearch | ImageGeneration | ContextCompaction
+_Action = (
+    CommandExecution | FileChange | ToolCall | McpToolCall | WebSearch | ImageGeneration | ContextCompaction
+)
 KnownItem = UserMessage | AgentMessage | Reasoning | Plan | _Action
 ThreadItem = KnownItem | UnknownItem
 
@@ -250,8 +286,9 @@ def decode_item(raw: Any) -> ThreadItem:
     item_id = raw.get("id")
     item_id = encodable(item_id) if isinstance(item_id, str) else ""
     if known := ITEM_TYPES.get(str(raw.get("type"))):
+        fields = {**plain_json(raw), "id": item_id}
         with suppress(msgspec.ValidationError):
-            return read_struct({**plain_json(raw), "id": item_id}, known)
+            return read_struct(_as_tool_call(fields) if known is McpToolCall else fields, known)
     return unknown_item(item_id, raw)
 
 
@@ -599,6 +636,29 @@ class CellApproval(ToolCallApproval, frozen=True):
     facts: tuple[tuple[str, str], ...] = ()
 
 
+class McpToolApproval(ToolCallApproval, frozen=True):
+    """May this tool of one of the user's MCP servers be called? `namespace` is as in its `McpToolCall`."""
+
+    description: str = ""
+    """What the server says that the tool does."""
+
+    @property
+    def server(self) -> str:
+        return (self.namespace or "").removeprefix(MCP)
+
+
+class McpServer(Struct, frozen=True):
+    """An MCP server of the Codex configuration, as the agent's program found it."""
+
+    name: str
+    tools: tuple[str, ...] = ()
+    problem: str | None = None
+    """Why its tools could not be listed."""
+    is_enabled: bool = True
+    asks: bool = True
+    """Whether its calls ask; else the configuration approves them."""
+
+
 ApprovalRequest = CommandApproval | FileChangeApproval | PermissionsApproval | ToolCallApproval
 
 
@@ -606,6 +666,8 @@ class Decision(str, Enum):
     accept = "accept"
     accept_for_session = "acceptForSession"
     """Yes, and to similar actions until the agent's process ends."""
+    accept_in_kernel = "acceptInKernel"
+    """Yes, by a grant that the notebook keeps: the engine asks again each time. Ours, not the protocol's."""
     accept_always = "acceptAlways"
     """Yes, and from now on, to reading any notebook; no answer to anything else. Ours, not the protocol's."""
     accept_and_run = "acceptAndRun"

@@ -57,8 +57,9 @@ class Tool:
     bind: Callable[[str], functools.partial[Any]] = field(repr=False)
     """The function with the arguments that the text of a call holds. Raises ToolCallError."""
     namespace: str | None = None
-    needs_approval: bool = False
-    """Somebody is asked before each call, and the answer nobody gave is no."""
+    needs_approval: bool | None = None
+    """Somebody is asked before each call, and the answer nobody gave is no. `None`: where the model was offered the tool
+    because the notebook has it, and not where it was handed to the question by `tools=`."""
     needs: Sandbox = Sandbox.read_only
     """What it may change, by its author's word: a turn in a narrower sandbox does not run it.
 
@@ -82,6 +83,15 @@ class Tool:
             if not _NAME.fullmatch(name):
                 what = f"{name!r} is not a valid tool name: use up to 64 letters, digits, _ and -."
                 raise _unusable(what, 'Choose another: tool(function, name="...")')
+        for name in (
+            "__name__",
+            "__qualname__",
+            "__doc__",
+            "__module__",
+        ):  # help() and `f?` tell of the function
+            if (value := getattr(_inner(self.function), name, None)) is not None:
+                object.__setattr__(self, name, value)
+        object.__setattr__(self, "__wrapped__", self.function)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.function(*args, **kwargs)
@@ -104,7 +114,7 @@ class ToolOptions(TypedDict, total=False):
     strict: bool | None
     input_schema: Mapping[str, Any] | None
     namespace: str | None
-    needs_approval: bool
+    needs_approval: bool | None
     needs: Sandbox | str
     question_for: QuestionFor | None
     is_optional: bool
@@ -126,12 +136,15 @@ def tool(
     strict: bool | None = None,
     input_schema: Mapping[str, Any] | None = None,
     namespace: str | None = None,
-    needs_approval: bool = False,
+    needs_approval: bool | None = None,
     needs: Sandbox | str = Sandbox.read_only,
     question_for: QuestionFor | None = None,
     is_optional: bool = False,
 ) -> Tool | Callable[[Callable[..., Any]], Tool]:
     """A function as a tool: `tool(f)`, or a decorator, `@tool` or `@tool(name="f")`.
+
+    In a notebook with the extension, `%%codex` cells offer the model each tool that a name of the notebook holds;
+    everywhere else it is handed over: `codex_magic.ask(..., tools=[f])`, `thread.run(..., tools=[f])`.
 
     Its description is the docstring's first paragraph; what Google's, NumPy's or Sphinx's manner says of
     the parameters is told too, and so is a text in `Annotated[int, "..."]`. Types may be what `schema_of`
@@ -140,12 +153,16 @@ def tool(
     service holds the model to the schema; `None`: where the types allow.
 
     namespace: the group that the model sees it in; names have to differ inside one only.
-    needs_approval: somebody is asked before each call. The rest: see `Tool`.
+    needs_approval: whether somebody is asked before each call; `None`: in a notebook's cells, and not where the tool
+        was handed over. The rest: see `Tool`.
 
-    Raises InvalidRequestError for a function that can't be one (`*args`, types that JSON can't hold).
+    Raises InvalidRequestError for a function that can't be one (`*args`, types that JSON can't hold, a method of a class).
     """
 
     def made(function: Callable[..., Any]) -> Tool:
+        if isinstance(function, Tool):
+            function = function.function
+
         def bind(text: str) -> functools.partial[Any]:
             try:
                 return functools.partial(function, **_read_arguments(text, schema, kind))
@@ -180,7 +197,7 @@ def custom_tool(
     description: str | None = None,
     grammar: Mapping[str, Any] | None = None,
     namespace: str | None = None,
-    needs_approval: bool = False,
+    needs_approval: bool | None = None,
     needs: Sandbox | str = Sandbox.read_only,
 ) -> Tool:
     """A function of one text as a freeform tool: the model writes no JSON, but what `grammar` allows.
@@ -246,7 +263,14 @@ def _arguments(function: Callable[..., Any], name: str, described: Mapping[str, 
         for each, kind in kinds.items()
     ]
     struct = msgspec.defstruct(f"{name}_arguments", fields, kw_only=True, forbid_unknown_fields=True)
-    schema = schema_of(struct)
+    try:
+        schema = schema_of(struct)
+    except InvalidRequestError as error:
+        which = next(
+            (f"parameter {each!r}" for each, kind in kinds.items() if not _has_schema(kind)), "parameters"
+        )
+        what = f"The {which} of {name!r} can't be described to a model: {error.message.partition(': ')[2]}"
+        raise _unusable(what, str(error.hint)) from error
     schema.pop("title", None)
     for each, kind in kinds.items():
         part = schema["properties"][each] = dict(schema["properties"][each])
@@ -259,6 +283,14 @@ def _arguments(function: Callable[..., Any], name: str, described: Mapping[str, 
             with suppress(TypeError, msgspec.ValidationError):
                 part["default"] = msgspec.to_builtins(default)
     return struct, schema
+
+
+def _has_schema(kind: Any) -> bool:
+    try:
+        schema_of(kind)
+    except InvalidRequestError:
+        return False
+    return True
 
 
 def _read_arguments(text: str, schema: Schema, kind: type | None) -> dict[str, Any]:
@@ -305,6 +337,11 @@ def _parameters(function: Callable[..., Any], name: str) -> dict[str, inspect.Pa
     except (TypeError, ValueError) as error:
         what = f"The parameters of {name!r} can't be read: {error}."
         raise _unusable(what, "Pass its input_schema.") from error
+    first, inner = next(iter(parameters), None), _inner(function)
+    owner = str(getattr(inner, "__qualname__", "")).rpartition(".")[0]
+    if first in ("self", "cls") and inspect.isfunction(inner) and owner and not owner.endswith("<locals>"):
+        what = f"{name!r} is a method: a model can't be told its {first!r}."
+        raise _unusable(what, f"Make it a tool where the object is there: tool(object.{name})")
     for each in parameters.values():
         if each.kind in (each.VAR_POSITIONAL, each.VAR_KEYWORD):
             raise _unusable(

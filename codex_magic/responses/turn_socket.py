@@ -11,13 +11,14 @@ import asyncio
 import base64
 import logging
 import os
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 import httpx
 
-from ..protocol.errors import CodexError
+from ..protocol.errors import CodexError, ServiceError
 from .exchange import Exchange
 from .request import LITE_HEADER
 from .streaming import Send
@@ -51,7 +52,7 @@ class TurnSocket:
             return partial(self._send, self._socket)
         core = self._transport.core
         if self._requests >= HTTP_REQUESTS and core.websockets and self._opening is None:
-            self._headers = _named(outgoing)
+            self._headers = named_headers(outgoing)
             if LITE_HEADER not in self._headers:  # a dialect of single requests
                 self._opening = asyncio.create_task(self._open(outgoing))
         self._requests += 1
@@ -62,7 +63,7 @@ class TurnSocket:
     ) -> httpx.Response:
         """Send a request over the socket; close that and use HTTP if it fails or is of another session."""
         core = self._transport.core
-        if _named(outgoing) == self._headers:
+        if named_headers(outgoing) == self._headers:
             answer = await socket.ask(outgoing, exchange, idle=core.limits(outgoing).idle)
             if answer is not None:
                 return answer
@@ -74,24 +75,13 @@ class TurnSocket:
     async def _open(self, outgoing: Outgoing) -> None:
         """Open the socket. Where that fails, this client does not try again: HTTP tells what is wrong."""
         core = self._transport.core
-        key = base64.b64encode(os.urandom(16)).decode()
+        headers = dict(self._headers)
+        if turn_state := outgoing.headers.get(_TURN_STATE):
+            headers[_TURN_STATE] = turn_state
         reason = "the handshake failed"
         try:
-            from .websocket import Socket, is_accepted  # wsproto is an extra, and its import takes a while
-
-            upgrade = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13"}
-            headers = self._headers | upgrade | {"Sec-WebSocket-Key": key, "OpenAI-Beta": BETA}
-            if turn_state := outgoing.headers.get(_TURN_STATE):
-                headers[_TURN_STATE] = turn_state
-            http = self._transport.http()
-            request = core.build(http, replace(outgoing, method="GET", headers=headers, body=b""))
-            answer = await asyncio.wait_for(http.send(request, stream=True), OPEN_SECONDS)
-            core.note(answer.headers)
-            if is_accepted(answer, key):
-                self._socket = Socket(answer)
-                return
-            reason = f"the handshake was answered with {answer.status_code}"
-            await answer.aclose()
+            self._socket = await asyncio.wait_for(handshake(self._transport, outgoing, headers), OPEN_SECONDS)
+            return
         except (ImportError, httpx.HTTPError, CodexError, asyncio.TimeoutError) as error:
             reason = str(error) or reason
         finally:
@@ -107,7 +97,29 @@ class TurnSocket:
             await self._socket.close()
 
 
-def _named(outgoing: Outgoing) -> dict[str, str]:
+async def handshake(transport: Transport, outgoing: Outgoing, headers: Mapping[str, str]) -> Socket:
+    """Open a WebSocket for requests like `outgoing`.
+
+    Raises ImportError without the extra that it needs, ServiceError where the service refuses, httpx.HTTPError.
+    """
+    from .websocket import Socket, is_accepted  # wsproto is an extra, and its import takes a while
+
+    key = base64.b64encode(os.urandom(16)).decode()
+    upgrade = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13"}
+    wanted = {**headers, **upgrade, "Sec-WebSocket-Key": key, "OpenAI-Beta": BETA}
+    http = transport.http()
+    request = transport.core.build(http, replace(outgoing, method="GET", headers=wanted, body=b""))
+    answer = await http.send(request, stream=True)
+    transport.core.note(answer.headers)
+    if is_accepted(answer, key):
+        return Socket(answer)
+    await answer.aclose()
+    raise ServiceError(
+        f"the handshake was answered with {answer.status_code}", status=answer.status_code, hint=""
+    )
+
+
+def named_headers(outgoing: Outgoing) -> dict[str, str]:
     """Return the headers that choose a connection, the session's above all."""
     headers = {name.lower(): value for name, value in outgoing.headers.items()}
     return {name: value for name, value in headers.items() if name not in _OF_A_POST}

@@ -21,7 +21,6 @@ import msgspec
 
 from .. import __version__
 from ..engines.seam import Engine
-from ..engines.tools import allowed_name
 from ..protocol import types
 from ..protocol.errors import AuthError, CodexError, ConfigurationError, StoreError
 from ..protocol.settings import Settings
@@ -42,7 +41,7 @@ from .options import (
 )
 from .owner import RENEW_SECONDS
 from .store import AsyncStore, Store, ThreadDetails, ThreadPage, ThreadReadResponse, ThreadRecord, TurnRecord
-from .turns import AsyncTurnHandle
+from .turns import AsyncTurnHandle, Work
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -302,15 +301,13 @@ class AsyncCodex:
         async with AsyncClient(self.provider(), settings=self.settings) as client:
             return (await client.usage()).limits
 
+    async def mcp_servers(self, *, provider: str | Provider | None = None) -> list[types.McpServer]:
+        """The MCP servers of the agent's configuration, which its program starts to look. Raises ConfigurationError."""
+        return await self._agent(provider).mcp_servers()
+
     def _asks_program(self, provider: str | Provider | None = None) -> bool:
         """Whether the agent's program answers by its own sign-in, and not a server that it was told."""
         return self.config.engine == "app-server" and self._provider_for_agent(provider) is None
-
-    def ask_again(self, question: types.ToolCallApproval) -> None:
-        """Forget that calls of this tool were approved for the session, in the thread that asked."""
-        engines: list[BackendEngine | AppServerEngine] = [*self._backends.values(), *self._agents.values()]
-        for engine in engines:
-            engine.allowed[question.thread_id].discard(allowed_name(question))
 
     def _choose(self, options: Options) -> tuple[Engine, str]:
         """Return the engine of a turn, and the identity under which its reasoning is sealed."""
@@ -434,9 +431,17 @@ class AsyncCodex:
     # Turns ---------------------------------------------------------------------------------------
 
     async def start_turn(
-        self, thread: ThreadRecord, prompt: RunInput, options: Options, *, compacts: bool = False
+        self,
+        thread: ThreadRecord,
+        prompt: RunInput,
+        options: Options,
+        *,
+        compacts: bool = False,
+        work: Work | None = None,
     ) -> AsyncTurnHandle:
         """Begin a turn when the one before in its thread has ended. `compacts`: it only shortens the past.
+
+        `work`: what is done in place of asking the engine.
 
         `begin_turn` stores the question. The handle runs the engine as a task, keeps and passes on each
         notification, and ends with TurnCompleted, after a failure too.
@@ -450,7 +455,8 @@ class AsyncCodex:
             request = await begin_turn(
                 store, thread, inputs, options, self.config, sealed_for=identity, is_ephemeral=is_ephemeral
             )
-            handle = AsyncTurnHandle(engine, request, store, work=engine.compact if compacts else engine.run)
+            work = work or (engine.compact if compacts else engine.run)
+            handle = AsyncTurnHandle(engine, request, store, work=work)
             self._running.add(handle)
             if self._renewing is None:
                 self._renewing = asyncio.create_task(self._renew())

@@ -189,7 +189,7 @@ def store_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        raise _store_error(error, path) from error
+        raise store_error(error, path) from error
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise damaged(path) from error
     except UnicodeEncodeError as error:
@@ -212,7 +212,7 @@ def is_locked(error: sqlite3.Error) -> bool:
     return "is locked" in str(error) or "locking protocol" in str(error)
 
 
-def _store_error(error: sqlite3.Error, path: Path) -> StoreError:
+def store_error(error: sqlite3.Error, path: Path) -> StoreError:
     message = str(error)
     full = _fault(f"There is no space left for {path}", "Free some space on that disk")
     if is_locked(error):

@@ -46,6 +46,8 @@ else:
 
 PREVIEW_LENGTH = 120  # characters of the first prompt kept beside a thread, for lists
 
+MOST_OF_NOTEBOOK = 100  # threads of one notebook in a list
+
 _END = 2**63 - 1  # later than every tick, after every position
 
 P = ParamSpec("P")
@@ -374,10 +376,43 @@ class Store:
         return [row["id"] for row in self._db.execute(sql, (notebook_id,))]
 
     @_reads
-    def notebook_paths(self) -> dict[str, str]:
-        """Return the notebook files, by the thread that each is on."""
-        rows = self._db.execute("SELECT thread_id, path FROM notebooks WHERE path IS NOT NULL").fetchall()
+    def notebook_paths(self, threads: Sequence[ThreadRecord]) -> dict[str, str]:
+        """Return the notebook files that are on one of these threads, by its id."""
+        rows = self._db.execute(
+            f"SELECT thread_id, path FROM notebooks WHERE path IS NOT NULL AND thread_id {_AMONG}",
+            (_to_json([each.id for each in threads]),),
+        ).fetchall()
         return {row["thread_id"]: row["path"] for row in rows}
+
+    @_reads
+    def notebook_threads(self, notebook_id: str | None, thread_id: str | None) -> list[ThreadRecord]:
+        """Return the threads that the notebook has asked in, the one it is on and their forks, the latest used first.
+
+        At most as many as a page; without what is archived.
+        """
+        rows = self._db.execute(
+            f"WITH own (id) AS (SELECT thread_id FROM turns WHERE notebook {_AMONG} UNION SELECT ?)"
+            f" SELECT {_THREAD} FROM threads WHERE (id IN own OR forked_from IN own) AND archived_at IS NULL"
+            " ORDER BY updated_at DESC, id DESC LIMIT ?",
+            (
+                _to_json(self.notebook_lineage(notebook_id) if notebook_id else []),
+                thread_id,
+                MOST_OF_NOTEBOOK,
+            ),
+        ).fetchall()
+        return [read_struct(dict(row), ThreadRecord) for row in rows]
+
+    @_reads
+    def forks(self, thread_id: str) -> list[ThreadRecord]:
+        """Return what was forked from that thread itself, oldest first, without what is archived."""
+        sql = f"SELECT {_THREAD} FROM threads WHERE forked_from = ? AND archived_at IS NULL ORDER BY created_at, id"
+        return [read_struct(dict(row), ThreadRecord) for row in self._db.execute(sql, (thread_id,))]
+
+    @_reads
+    def versions(self, thread_id: str) -> dict[int, int]:
+        """Return how often the turn at each position of the thread was asked, in the thread itself."""
+        sql = "SELECT position, count(*) AS times FROM turns WHERE thread_id = ? GROUP BY position"
+        return {row["position"]: row["times"] for row in self._db.execute(sql, (thread_id,))}
 
     @_writes
     def keep_notebook(self, notebook: NotebookRecord, *, kernel: str | None) -> None:
@@ -575,6 +610,10 @@ class Store:
     def turn(self, turn_id: str) -> TurnRecord:
         """Return one turn with its items, current or not."""
         return self._with_items([self._turn_row(turn_id)])[0]
+
+    @_reads
+    def has_turn(self, turn_id: str) -> bool:
+        return self._db.execute("SELECT 1 FROM turns WHERE id = ?", (turn_id,)).fetchone() is not None
 
     @_reads
     def history(

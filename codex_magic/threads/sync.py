@@ -147,6 +147,7 @@ class Codex(Blocking[AsyncCodex]):
     account = blocking(AsyncCodex.account)
     models = blocking(AsyncCodex.models)
     rate_limits = blocking(AsyncCodex.rate_limits)
+    mcp_servers = blocking(AsyncCodex.mcp_servers)
 
 
 _open: WeakSet[Codex] = WeakSet()

@@ -1,8 +1,11 @@
-"""The answers of `map`, kept as they come: whoever asks the same again, after a kill too, has them."""
+"""What was answered to which question: the answers of `ask` and `map` themselves, and the turns of cells by their ids.
+
+Whoever asks the same again, after a kill too, has them. A question is kept as a keyed digest alone.
+"""
 
 from __future__ import annotations
 
-import hashlib
+import hmac
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator
@@ -26,12 +29,16 @@ MIGRATIONS = (
     -- Tokens that moved a plan's limit by one percent, by the minutes of its window.
     CREATE TABLE shares (minutes INTEGER NOT NULL PRIMARY KEY, tokens REAL NOT NULL)
     """,
+    """
+    DELETE FROM answers;
+    CREATE TABLE secret (value BLOB NOT NULL);
+    INSERT INTO secret VALUES (randomblob(32));
+    -- Turns of the thread store.
+    CREATE TABLE questions (
+        key BLOB NOT NULL, turn TEXT NOT NULL, at REAL NOT NULL, PRIMARY KEY (key, turn)
+    ) WITHOUT ROWID
+    """,
 )
-
-
-def key_of(*parts: object) -> bytes:
-    """Return the digest that stands for a question: nothing of it can be read from the journal."""
-    return hashlib.sha256(msgspec.json.encode(parts)).digest()
 
 
 class Journal:
@@ -44,6 +51,7 @@ class Journal:
             self._path.touch(mode=0o600)
             self._db = connect(self._path, timeout=BUSY_SECONDS, migrations=MIGRATIONS)
         self._run("DELETE FROM answers WHERE at < ?", time.time() - KEPT_SECONDS)
+        self._secret = bytes(self._run("SELECT value FROM secret").fetchone()["value"])
 
     def __enter__(self) -> Journal:
         return self
@@ -52,6 +60,21 @@ class Journal:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def key(self, *parts: object) -> bytes:
+        """Return what stands for a question: nothing of it can be read from the file, nor guessed without this
+        user's secret, which is in it."""
+        return hmac.digest(self._secret, msgspec.json.encode(parts), "sha256")
+
+    def note_turn(self, keys: Iterable[bytes], turn_id: str) -> None:
+        """Note that the question behind these keys was answered in that turn."""
+        for key in keys:
+            self._run("INSERT OR REPLACE INTO questions VALUES (?, ?, ?)", key, turn_id, time.time())
+
+    def turns(self, key: bytes) -> list[str]:
+        """Return the turns that have answered this question, the latest first."""
+        rows = self._run("SELECT turn FROM questions WHERE key = ? ORDER BY at DESC", key).fetchall()
+        return [str(row["turn"]) for row in rows]
 
     def answers(self, keys: Iterable[bytes]) -> dict[bytes, str]:
         """Return those of the answers that are kept."""

@@ -26,7 +26,7 @@ from ..responses.provider import Provider
 from ..responses.structured import Format
 from . import host
 from .asking import LOOP, answered, client, parameters
-from .journal import Journal, key_of
+from .journal import Journal
 from .limiter import Limiter
 from .progress import bar
 from .prompts import Prompt, prompts
@@ -209,7 +209,7 @@ class Run:
         unique: dict[bytes, Prompt] = {}
         for number, question in enumerate(job.questions):
             if isinstance(question, Prompt):
-                key = self._keys[number] = key_of(*about, question)
+                key = self._keys[number] = self._journal.key(*about, question)
                 unique.setdefault(key, question)
         kept = self._journal.answers(unique) if job.cache else {}
         self._answers = {key: text for key, text in kept.items() if self._fits(text)}

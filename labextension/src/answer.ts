@@ -9,7 +9,8 @@ import { unanswered } from './approval';
 import { AnswerBody, type ILook } from './body';
 import { Cards, type Decide } from './cards';
 import type { CellEdit } from './edit';
-import { attach, listen } from './link';
+import { attach } from './link';
+import { listen } from './listen';
 import { type Bundle, type CellChange, type Delta, type Facts, MIME } from './protocol';
 import { StreamState } from './stream';
 

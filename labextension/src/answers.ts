@@ -15,10 +15,9 @@ import { AnswerRenderer } from './answer';
 // eslint-disable-next-line jupyter/prefer-lazy-imports -- and their blocks can't either
 import { CodeBlocks } from './blocks';
 import type { Decide } from './cards';
-import { outputsOf } from './cells';
 import type { CellEdit } from './edit';
 // eslint-disable-next-line jupyter/prefer-lazy-imports -- nor can a notebook that opens
-import { NotebookAnswers, replace } from './notebook';
+import { NotebookAnswers, outputsOf, replace } from './notebook';
 import { indexOf } from './place';
 import { type Bundle, type CellChange, MIME } from './protocol';
 

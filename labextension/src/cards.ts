@@ -30,10 +30,11 @@ export type Decide = (key: string, event: Event) => void;
  * The kernel holds the questions; one that is answered elsewhere goes away here.
  */
 export class Cards extends Widget {
-  /** `propose`: shows a change of a cell, as that stands in the notebook. */
+  /** `propose`: shows a change of a cell as that stands in the notebook; without it the kernel's words are shown. */
   constructor(
     private readonly trans: TranslationBundle,
-    private readonly propose: (change: CellChange, decide: Decide) => Promise<CellEdit | null>
+    private readonly propose: (change: CellChange, decide: Decide) => Promise<CellEdit | null> = () =>
+      Promise.resolve(null)
   ) {
     super();
     this.node.append(this.settled);

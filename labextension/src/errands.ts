@@ -2,13 +2,13 @@ import { type Cell, CodeCell } from '@jupyterlab/cells';
 import type { NotebookPanel } from '@jupyterlab/notebook';
 import { type Kernel, KernelMessage } from '@jupyterlab/services';
 
-import { cellsOf } from './cells';
 import { insist } from './link';
 import { asOneStep, indexOf, insertQuietly, isText, write } from './place';
 import {
   type ErrandDoneRequest,
   type ErrandReply,
   type Outcome,
+  type PageCell,
   REQUEST,
   type Reply,
   type Work,
@@ -33,7 +33,11 @@ export function editKey({ cell, base, text }: { cell: string; base: string; text
 
 /** What the kernel wants done in one notebook, with the user's yes; it is told what became of it. */
 export class Errands {
-  constructor(private readonly panel: NotebookPanel) {}
+  /** `cells`: as they stand in the page. */
+  constructor(
+    private readonly panel: NotebookPanel,
+    private readonly cells: () => (PageCell & { source: string })[]
+  ) {}
 
   /** Do this one, unless another page has it. */
   async run(kernel: Kernel.IKernelConnection, id: string): Promise<void> {
@@ -49,13 +53,7 @@ export class Errands {
     const cell = panel.content.widgets[index];
     const source = cell?.model.sharedModel.getSource() ?? '';
     const path = panel.context.localPath;
-    const content = errandDoneRequest(
-      id,
-      once,
-      { outcome, cell: about, source, path },
-      cellsOf(panel),
-      index
-    );
+    const content = errandDoneRequest(id, once, { outcome, cell: about, source, path }, this.cells(), index);
     if (outcome === 'done' && work.runs && cell instanceof CodeCell) {
       this.showRun(kernel, content, cell, work.kind === 'edit' ? shownEdits.get(editKey(work)) : undefined);
     } else {

@@ -6,5 +6,8 @@ import errors from './errors';
 import menus from './menus';
 import prose from './prose';
 import run from './run';
+import status from './status';
+import suggest from './suggest';
+import workbench from './workbench';
 
-export default [answers, prose, ask, menus, errors, run];
+export default [answers, prose, ask, menus, errors, run, suggest, status, workbench];

@@ -1,13 +1,10 @@
 import { type Kernel, KernelMessage } from '@jupyterlab/services';
-import { DisposableDelegate, type IDisposable } from '@lumino/disposable';
 
 import {
   type AnswersReply,
   type AttachReply,
-  type Bundle,
-  DELTA,
-  type Delta,
   PROTOCOL,
+  REPLY,
   REQUEST,
   type Reply,
   type Request,
@@ -20,15 +17,43 @@ const ANSWER_MS = 5000;
 /** The reply and the kernel's word that it is done with the request come over two channels. */
 const DONE_MS = 1000;
 
+/** The kernels whose replies go to another client: those that share an identity lose them to the latest. */
+const unheard = new WeakSet<Kernel.IKernelConnection>();
+
 /**
  * Send one request over the control channel, which a busy kernel reads too; `null` where nothing comes back.
  *
- * A kernel without codex_magic takes the request and replies nothing, which is a refusal.
+ * Where the kernel takes it and no reply comes, it is sent again for a reply that all clients hear. A kernel without
+ * codex_magic replies nothing at all, which is a refusal. `doneMs`: how long the reply may take from when the kernel
+ * has taken the request.
  */
 export async function request<R extends Reply>(
   kernel: Kernel.IKernelConnection,
-  content: Request
+  content: Request,
+  doneMs = DONE_MS
 ): Promise<R | null> {
+  if (!unheard.has(kernel)) {
+    const reply = await send<R>(kernel, content, doneMs);
+    if (reply !== 'taken') {
+      return reply;
+    }
+  }
+  const reply = await send<R>(kernel, { ...content, aloud: true }, doneMs);
+  if (reply === 'taken') {
+    return { ok: false } as R;
+  }
+  if (reply) {
+    unheard.add(kernel);
+  }
+  return reply;
+}
+
+/** Send it once: `taken` says that the kernel is done with it, and `null` that nothing was heard. */
+async function send<R extends Reply>(
+  kernel: Kernel.IKernelConnection,
+  content: Request & { aloud?: boolean },
+  doneMs: number
+): Promise<R | 'taken' | null> {
   // The types know Jupyter's own messages alone; any other passes as it is.
   const message = KernelMessage.createMessage({
     msgType: REQUEST,
@@ -40,17 +65,21 @@ export async function request<R extends Reply>(
   const future = kernel.sendControlMessage(message, true, true);
   let late = window.setTimeout(() => future.dispose(), ANSWER_MS);
   let isTaken = false;
+  let aloud: R | null = null;
   future.onIOPub = (update): void => {
-    if (KernelMessage.isStatusMsg(update) && update.content.execution_state === 'idle') {
+    if ((update.header.msg_type as string) === REPLY) {
+      aloud = update.content as unknown as R;
+      future.dispose();
+    } else if (KernelMessage.isStatusMsg(update) && update.content.execution_state === 'idle') {
       isTaken = true;
       window.clearTimeout(late);
-      late = window.setTimeout(() => future.dispose(), DONE_MS);
+      late = window.setTimeout(() => future.dispose(), doneMs);
     }
   };
   try {
     return (await future.done).content as unknown as R;
   } catch {
-    return isTaken ? ({ ok: false } as R) : null; // disposed, or the kernel has ended
+    return aloud ?? (isTaken ? 'taken' : null); // disposed, or the kernel has ended
   } finally {
     window.clearTimeout(late);
   }
@@ -72,46 +101,4 @@ export function attach(kernel: Kernel.IKernelConnection, id: string): Promise<At
 /** Ask which answers no page is known to have whole. */
 export function answers(kernel: Kernel.IKernelConnection): Promise<AnswersReply | null> {
   return request<AnswersReply>(kernel, answersRequest());
-}
-
-/** What there is to hear of a kernel. */
-export interface IHearer {
-  delta(delta: Delta): void;
-  /** An output was shown or updated for a request of that session. */
-  output?(data: Bundle, session: string): void;
-  /** Messages may have been lost meanwhile. */
-  reconnected?(): void;
-  /** The kernel has ended, or begins anew. */
-  ended?(): void;
-}
-
-const ENDS: ReadonlySet<Kernel.Status> = new Set(['restarting', 'autorestarting', 'terminating', 'dead']);
-
-/** Hear the pieces of all answers of a kernel, until what is returned is disposed. */
-export function listen(kernel: Kernel.IKernelConnection, hearer: IHearer): IDisposable {
-  const onMessage = (_: unknown, message: KernelMessage.IIOPubMessage): void => {
-    if ((message.header.msg_type as string) === DELTA) {
-      hearer.delta(message.content as unknown as Delta);
-    } else if (KernelMessage.isDisplayDataMsg(message) || KernelMessage.isUpdateDisplayDataMsg(message)) {
-      hearer.output?.(message.content.data, (message.parent_header as { session?: string }).session ?? '');
-    }
-  };
-  const onStatus = (_: unknown, status: Kernel.Status): void => {
-    if (ENDS.has(status)) {
-      hearer.ended?.();
-    }
-  };
-  const onConnection = (_: unknown, status: Kernel.ConnectionStatus): void => {
-    if (status === 'connected') {
-      hearer.reconnected?.();
-    }
-  };
-  kernel.iopubMessage.connect(onMessage);
-  kernel.statusChanged.connect(onStatus);
-  kernel.connectionStatusChanged.connect(onConnection);
-  return new DisposableDelegate(() => {
-    kernel.iopubMessage.disconnect(onMessage);
-    kernel.statusChanged.disconnect(onStatus);
-    kernel.connectionStatusChanged.disconnect(onConnection);
-  });
 }

@@ -14,6 +14,18 @@ export function isQuestion(source: string): boolean {
   return MAGIC.test(source.trimStart());
 }
 
+/** Magics with Python below them. */
+const OF_PYTHON = /^%%(capture|time|timeit|prun|memit|mprun)\b/;
+
+/** Whether the text before a cursor is Python that can be continued: no question, no other magic, no shell. */
+export function isCode(before: string): boolean {
+  const [first = '', ...rest] = before.trimStart().split('\n');
+  if (!first || (first.startsWith('%%') && !(OF_PYTHON.test(first) && rest.length))) {
+    return false;
+  }
+  return !/^\s*([\w., ]+=\s*)?[%!?]/.test(rest.at(-1) ?? first);
+}
+
 /** Return what each line of a question is; a fence and all within it is code. Linear in its length. */
 export function lineKinds(source: string): LineKind[] {
   let fence = '';

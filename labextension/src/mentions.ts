@@ -107,13 +107,16 @@ export function mentionMarks(marker: Marker): Extension {
 
       private async look(): Promise<void> {
         const { doc } = this.view.state;
+        const look = ++this.looks;
         const marks = await marksOf(doc, marker);
         const isMarked = this.view.state.field(inMarks).size > 0;
-        if (this.view.state.doc === doc && (marks.length || isMarked)) {
+        // A kernel that is late must not take back what it has said since.
+        if (look === this.looks && this.view.state.doc === doc && (marks.length || isMarked)) {
           this.view.dispatch({ effects: setMarks.of(marks) });
         }
       }
 
+      private looks = 0;
       private timer = 0;
     }
   );

@@ -2,12 +2,16 @@ import type { JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/applica
 import { ICommandPalette } from '@jupyterlab/apputils';
 import { type Cell, CodeCell } from '@jupyterlab/cells';
 import { INotebookTracker, type NotebookPanel } from '@jupyterlab/notebook';
-import { ITranslator, nullTranslator } from '@jupyterlab/translation';
+import { ITranslator, nullTranslator, type TranslationBundle } from '@jupyterlab/translation';
 
 import { codexIcon } from './icon';
 import { EMPTY_QUESTION, isQuestion, mentionOf } from './magic';
 import { indexOf, insertAt } from './place';
+import { regionRequest } from './protocol';
 import { selections } from './selection';
+
+/** Of a region's id. */
+const ID_DIGITS = 10;
 
 type Place = { panel: NotebookPanel; cell: Cell };
 
@@ -27,6 +31,29 @@ async function ask({ panel, cell }: Place, words: string, selection = ''): Promi
     await new Promise(requestAnimationFrame);
   }
   question.editor?.focus(); // what is not in the page yet takes no focus
+}
+
+/** Ask about a part of the output that a person marks; nothing where they mark none. */
+async function askRegion(here: Place, trans: TranslationBundle): Promise<void> {
+  const { panel, cell } = here;
+  const kernel = panel.sessionContext.session?.kernel;
+  const area = cell instanceof CodeCell ? cell.outputArea.node : null;
+  if (!kernel || !area) {
+    return;
+  }
+  const [{ markRegion }, { pictureOf, textOf }, { regions }] = await Promise.all([
+    import('./region'),
+    import('./capture'),
+    import('./regions')
+  ]);
+  const box = await markRegion(area, trans);
+  if (!box) {
+    return;
+  }
+  const id = crypto.getRandomValues(new Uint32Array(1)).join('').padStart(ID_DIGITS, '0');
+  const [picture, text] = [await pictureOf(area, box), textOf(area, box)];
+  regions.add(kernel, regionRequest({ id, cell: cell.model.id, picture, text }));
+  await ask(here, `@region:${id} `);
 }
 
 function mention(what: 'cell' | 'output', { panel, cell }: Place): string {
@@ -99,6 +126,12 @@ const plugin: JupyterFrontEndPlugin<void> = {
       ({ cell }) => cell instanceof CodeCell && cell.model.outputs.length > 0,
       // An answer is in the thread that the question continues.
       here => ask(here, isQuestion(here.cell.model.sharedModel.getSource()) ? '' : mention('output', here))
+    );
+    add(
+      'codex-magic:ask-region',
+      trans.__('Ask Codex About a Region of This Output'),
+      ({ cell }) => cell instanceof CodeCell && cell.model.outputs.length > 0,
+      here => askRegion(here, trans)
     );
     add(
       'codex-magic:ask-cell',

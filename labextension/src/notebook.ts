@@ -1,13 +1,67 @@
 import type { IOutput } from '@jupyterlab/nbformat';
-import { isCodeCellModel } from '@jupyterlab/cells';
+import { type ICellModel, type ICodeCellModel, isCodeCellModel } from '@jupyterlab/cells';
 import type { NotebookPanel } from '@jupyterlab/notebook';
 import type { Kernel } from '@jupyterlab/services';
 import type { IDisposable } from '@lumino/disposable';
 
-import { factsOf, outputsOf } from './cells';
 import { Errands } from './errands';
-import { answers, attach, listen, request } from './link';
-import { type AttachReply, type Bundle, METADATA, MIME, keptRequest } from './protocol';
+import { answers, attach, request } from './link';
+import { listen } from './listen';
+import {
+  type AttachReply,
+  type Bundle,
+  type Facts,
+  METADATA,
+  MIME,
+  type PageCell,
+  keptRequest
+} from './protocol';
+
+export function factsOf(data: unknown): Facts {
+  return (data as Bundle | undefined)?.[MIME] ?? {};
+}
+
+/** The outputs of that answer, with the cells they stand in. */
+export function* outputsOf(
+  panel: NotebookPanel | undefined,
+  id: string
+): Generator<[ICodeCellModel, number, Facts]> {
+  for (const cell of panel?.content.model?.cells ?? []) {
+    for (let index = 0; isCodeCellModel(cell) && index < cell.outputs.length; index++) {
+      const facts = factsOf(cell.outputs.get(index).data);
+      if (facts.id === id) {
+        yield [cell, index, facts];
+      }
+    }
+  }
+}
+
+/** The turns whose answers stand in a cell. */
+export function turnsIn(cell: ICellModel): string[] {
+  const turns: string[] = [];
+  for (let index = 0; isCodeCellModel(cell) && index < cell.outputs.length; index++) {
+    const { turn } = factsOf(cell.outputs.get(index).data);
+    if (typeof turn === 'string') {
+      turns.push(turn);
+    }
+  }
+  return turns;
+}
+
+/** The cells as they stand in the page. */
+export function cellsOf(panel: NotebookPanel): (PageCell & { source: string })[] {
+  return panel.content.widgets.map(({ model }) => ({
+    id: model.sharedModel.getId(),
+    kind: model.type as PageCell['kind'],
+    source: model.sharedModel.getSource(),
+    turns: turnsIn(model)
+  }));
+}
+
+/** The kernel's word for this notebook, which its metadata keeps. */
+export function nameOf(panel: NotebookPanel): string | null {
+  return (panel.model?.getMetadata(METADATA) as { notebook?: string } | undefined)?.notebook ?? null;
+}
 
 /** Put this data into the output of that answer while it streams, in the notebook's file. */
 export function replace(panel: NotebookPanel | undefined, id: string, data: Bundle): void {
@@ -18,6 +72,9 @@ export function replace(panel: NotebookPanel | undefined, id: string, data: Bund
     }
   }
 }
+
+/** The output of this page's own cell may come later than what the kernel says of it; it is lost only after so long. */
+const OWN_MS = 3000;
 
 /** In a shared document the server or another page may write the same; only after so long one page does. */
 const SHARED_MS = 3000;
@@ -30,7 +87,7 @@ const SHARED_MS = 3000;
  */
 export class NotebookAnswers {
   constructor(private readonly panel: NotebookPanel) {
-    this.errands = new Errands(panel);
+    this.errands = new Errands(panel, () => cellsOf(panel));
     const { sessionContext } = panel;
     sessionContext.kernelChanged.connect((_, { newValue }) => this.listen(newValue));
     this.listen(sessionContext.session?.kernel ?? null);
@@ -93,6 +150,9 @@ export class NotebookAnswers {
       const answer = await attach(kernel, id);
       if (!answer?.ok || this.panel.isDisposed) {
         continue;
+      }
+      if (answer.client === kernel.clientId && !this.own.has(id)) {
+        await new Promise(resolve => window.setTimeout(resolve, OWN_MS));
       }
       if (!this.own.has(id)) {
         await this.adopt(id, cell, answer);

@@ -3,11 +3,15 @@
 /** Raised with every change that the other side must know. */
 export const PROTOCOL = 1;
 
-/** The type of the messages, and of their replies. */
+/** The types of the messages, and of their replies. */
 export const REQUEST = 'codex_request';
+export const REPLY = 'codex_reply';
 
 /** Characters of sources in one message: the nearest cells above the running one come first, then those below. */
 const MOST_CHARS = 200_000;
+
+/** The same where it is sent with each pause of whoever types. */
+const MOST_NEAR_CHARS = 20_000;
 
 /** Answers that are told of in one message, those of the nearest cells. */
 const MOST_TURNS = 1000;
@@ -34,6 +38,8 @@ export type RunRequest = {
   notebook: string | null;
   /** Who sends the cell to the kernel. */
   executor: 'browser' | 'server';
+  /** Whether it is one of several cells that were run in one go. */
+  together: boolean;
   /** All of the notebook's, in its order. */
   cells: PageCell[];
   /** The text selected in the cell that was active last. */
@@ -118,8 +124,61 @@ export type FailureRequest = { op: 'failure'; protocol: number; cell: string; nu
 /** `last`: no other has failed since; `null`: the kernel knows nothing of it. */
 export type FailureReply = Reply & { failure?: 'last' | 'earlier' | null };
 
+/** What the panel and the status bar ask and do; only the kernel knows it. */
+export type PanelRequest =
+  | { op: 'status' | 'usage' | 'models' | 'sent' | 'sign-out' }
+  /** Empty stands for the default. */
+  | { op: 'choose'; model: string; effort: string }
+  /** This notebook's threads, or a page of all. */
+  | { op: 'threads'; here: boolean; search: string; archived: boolean; cursor: string | null; limit: number }
+  /** A thread's last turns, or those before a position. */
+  | { op: 'turns'; thread: string; before: number | null }
+  | { op: 'turn'; thread: string; turn: string }
+  | { op: 'thread'; act: 'new' | 'resume' | 'archive' | 'unarchive'; thread: string }
+  | { op: 'thread'; act: 'rename'; thread: string; name: string }
+  | { op: 'thread'; act: 'fork'; thread: string; turn: string | null };
+
+/** Says what the notebook holds, before anything is asked of it. */
+export type HereRequest = Omit<RunRequest, 'op'> & { op: 'here' };
+/** Asks how the code at a cursor may continue; the answer is a `Suggestion` of the same id. */
+export type SuggestRequest = {
+  op: 'suggest';
+  protocol: number;
+  id: string;
+  /** The id of the cell with the cursor, the last one of `cells`. */
+  cell: string;
+  before: string;
+  after: string;
+  cells: PageCell[];
+  /** Empty: a small one that the kernel chooses. */
+  model: string;
+  /** Tokens that suggestions may cost in a day. */
+  budget: number;
+};
+
+/** Closes a request for a suggestion that nobody wants any more. */
+export type DropRequest = { op: 'drop'; protocol: number; id: string };
+
+/** Brings a part of an output that somebody marked, before a question names it as `@region:ID`. */
+export type RegionRequest = {
+  op: 'region';
+  protocol: number;
+  id: string;
+  /** The cell with the output. */
+  cell: string;
+  /** A data URL, or nothing. */
+  picture: string;
+  /** What is written there; of a table the rows, with tabs between. */
+  text: string;
+};
+
 export type Request =
+  | (PanelRequest & { protocol: number })
+  | HereRequest
   | RunRequest
+  | RegionRequest
+  | SuggestRequest
+  | DropRequest
   | AttachRequest
   | AnswersRequest
   | KeptRequest
@@ -167,8 +226,86 @@ export type Card = {
 /** What of the facts matters here. */
 export type Facts = { id?: string; state?: string; turn?: string };
 
-/** What the kernel answers. */
-export type Reply = { ok: boolean; protocol?: number; version?: string };
+/** What the kernel answers. `error`, `hint`: why it refuses, for people. */
+export type Reply = { ok: boolean; protocol?: number; version?: string; error?: string; hint?: string };
+
+/** How a provider is signed in to. */
+export type Account = { kind: 'chatgpt' | 'key' | 'local' | 'other' | 'none'; text: string };
+
+/** A window of the plan: percent left, and when it begins anew, in words. */
+export type Limit = { name: string; left: number; resets: string };
+
+/** A turn that runs; `id` is its answer's. */
+export type Running = {
+  id: string;
+  text: string;
+  cell: string | null;
+  number: number;
+  thread: string | null;
+  turn: string | null;
+  seconds: number;
+};
+
+/** A question that waits below the answer of this id. */
+export type Waiting = { id: string; number: number; title: string; about: string; cell: string | null };
+
+export type Status = {
+  account: Account;
+  problem: string;
+  provider: string;
+  /** Empty where only the service knows its default. */
+  model: string;
+  effort: string;
+  engine: string;
+  /** The one that stops you first in front. */
+  limits: Limit[];
+  thread: string | null;
+  notebook: string | null;
+  running: Running[];
+  waiting: Waiting[];
+};
+
+export type StatusReply = Reply & Partial<Status>;
+
+export type ModelsReply = Reply & { models?: { name: string; efforts: string[]; effort: string }[] };
+
+/** A thread in a list. `used`: Unix seconds; `forked_at`: the number of the last turn that it shares. */
+export type ThreadInfo = {
+  id: string;
+  name: string;
+  about: string;
+  used: number;
+  archived: boolean;
+  forked_from: string | null;
+  forked_at: number | null;
+};
+
+export type ThreadRow = ThreadInfo & { turns: number; notebook: string };
+
+export type ThreadsReply = Reply & { threads?: ThreadRow[]; cursor?: string | null; current?: string | null };
+
+/** A turn in the tree. `running`: the id of its answer while it runs; `versions`: how often it was asked. */
+export type TurnRow = {
+  id: string;
+  position: number;
+  question: string;
+  answer: string;
+  state: string;
+  cell: string | null;
+  running: string | null;
+  versions: number;
+  forks: ThreadInfo[];
+};
+
+export type TurnsReply = Reply & { thread?: ThreadInfo; turns?: TurnRow[]; more?: boolean };
+
+export type TurnReply = Reply & { bundle?: Bundle; question?: string };
+
+/** Which thread is the notebook's now. */
+export type ActReply = Reply & { thread?: string };
+
+/** The parts of the last request: their sizes, and their texts. */
+export type SentReply = Reply & { rows?: string[][]; texts?: [string, string][] };
 
 /** What it answers when it is asked for answers. */
 export type AnswersReply = Reply & { answers?: { id: string; cell: string }[] };
@@ -176,6 +313,8 @@ export type AnswersReply = Reply & { answers?: { id: string; cell: string }[] };
 /** What it answers to an attach: `bundle` once the answer is over, before that the text after piece `n`. */
 export type AttachReply = Reply & {
   cell?: string | null;
+  /** Whose cell it is: the output comes to that page by itself. */
+  client?: string | null;
   n?: number;
   text?: string;
   bundle?: Bundle | null;
@@ -211,6 +350,21 @@ export type Delta = {
   bundle?: Bundle | null;
   /** With the end: the id for the notebook's metadata. */
   notebook?: string | null;
+};
+
+/** The type of the messages that bring suggestions. */
+export const SUGGESTION = 'codex_suggestion';
+
+/** Text to insert at the cursor, empty where nothing fits. */
+export type Suggestion = {
+  id: string;
+  text: string;
+  /** `spent`: the budget of the day is. */
+  state: 'ready' | 'spent' | 'failed';
+  /** What failed, in words. */
+  note: string;
+  /** Tokens of this day so far. */
+  spent: number;
 };
 
 /** Of the notebook's metadata; the kernel reads it in the file. */
@@ -252,6 +406,69 @@ export function failureRequest(cell: string, number: number): FailureRequest {
   return { op: 'failure', protocol: PROTOCOL, cell, number };
 }
 
+export function panelRequest(content: PanelRequest): PanelRequest & { protocol: number } {
+  return { ...content, protocol: PROTOCOL };
+}
+
+/** Return what there is to say of the notebook while nothing runs in it. */
+export function hereRequest(
+  cells: readonly (PageCell & { source: string })[],
+  about: Pick<RunRequest, 'path' | 'notebook' | 'executor' | 'selection'>
+): HereRequest {
+  return { ...runRequest(cells, cells.length - 1, about), op: 'here', cell: '' };
+}
+
+export function suggestRequest(
+  cells: readonly (PageCell & { source: string })[],
+  about: Pick<SuggestRequest, 'id' | 'before' | 'after' | 'model' | 'budget'>
+): SuggestRequest {
+  const { id, before, after, model, budget } = about;
+  const index = cells.length - 1;
+  const place = {
+    cell: cells[index]?.id ?? '',
+    before,
+    after,
+    cells: nearest(cells, index, MOST_NEAR_CHARS)
+  };
+  return { op: 'suggest', protocol: PROTOCOL, id, ...place, model, budget };
+}
+
+/** Characters of a region's text; the kernel cuts it by its tokens. */
+const MOST_REGION_CHARS = 20_000;
+
+export function regionRequest(about: Pick<RegionRequest, 'id' | 'cell' | 'picture' | 'text'>): RegionRequest {
+  const { id, cell, picture, text } = about;
+  return { op: 'region', protocol: PROTOCOL, id, cell, picture, text: text.slice(0, MOST_REGION_CHARS) };
+}
+
+/** Return the ids of the regions that a question names. */
+export function regionsIn(question: string): string[] {
+  return [...question.matchAll(/@region:([\w-]+)/g)].map(([, id = '']) => id);
+}
+
+export function dropRequest(id: string): DropRequest {
+  return { op: 'drop', protocol: PROTOCOL, id };
+}
+
+/** Return the cells, with the sources and turns of those nearest to the one at `index`. */
+function nearest(
+  cells: readonly (PageCell & { source: string })[],
+  index: number,
+  chars: number
+): PageCell[] {
+  let left = chars;
+  let turnsLeft = MOST_TURNS;
+  const told = new Map<number, Pick<PageCell, 'source' | 'turns'>>();
+  const places = [...cells.keys()];
+  for (const at of [...places.slice(0, index + 1).reverse(), ...places.slice(index + 1)]) {
+    const { source = '', turns = [] } = cells[at] ?? {};
+    left -= source.length;
+    turnsLeft -= turns.length;
+    told.set(at, { ...(left < 0 ? {} : { source }), ...(turns.length && turnsLeft >= 0 ? { turns } : {}) });
+  }
+  return cells.map(({ id, kind }, at) => ({ id, kind, ...told.get(at) }));
+}
+
 /** Return the message for the cell at `index`. */
 export function runRequest(
   cells: readonly (PageCell & { source: string })[],
@@ -265,7 +482,8 @@ export function runRequest(
     path: about.path,
     notebook: about.notebook,
     executor: about.executor,
-    cells: nearest(cells, index),
+    together: false,
+    cells: nearest(cells, index, MOST_CHARS),
     selection: about.selection
   };
 }
@@ -288,23 +506,8 @@ export function errandDoneRequest(
     cell,
     source,
     path,
-    cells: nearest(cells, index)
+    cells: nearest(cells, index, MOST_CHARS)
   };
-}
-
-/** Return the cells without the sources, and the turns, that are too many: those nearest to `index` come first. */
-function nearest(cells: readonly (PageCell & { source: string })[], index: number): PageCell[] {
-  let left = MOST_CHARS;
-  let turnsLeft = MOST_TURNS;
-  const told = new Map<number, Pick<PageCell, 'source' | 'turns'>>();
-  const places = [...cells.keys()];
-  for (const at of [...places.slice(0, index + 1).reverse(), ...places.slice(index + 1)]) {
-    const { source = '', turns = [] } = cells[at] ?? {};
-    left -= source.length;
-    turnsLeft -= turns.length;
-    told.set(at, { ...(left < 0 ? {} : { source }), ...(turns.length && turnsLeft >= 0 ? { turns } : {}) });
-  }
-  return cells.map(({ id, kind }, at) => ({ id, kind, ...told.get(at) }));
 }
 
 /** Whether a cell may ask Codex, in whole or in one of its lines. */

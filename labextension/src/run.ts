@@ -1,15 +1,19 @@
 import type { JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
 import { Notification } from '@jupyterlab/apputils';
 import { PageConfig } from '@jupyterlab/coreutils';
-import { INotebookTracker, NotebookActions, type NotebookPanel } from '@jupyterlab/notebook';
+import type { Cell } from '@jupyterlab/cells';
+import { INotebookTracker, type Notebook, NotebookActions, type NotebookPanel } from '@jupyterlab/notebook';
 import { ITranslator, nullTranslator } from '@jupyterlab/translation';
 
-import { cellsOf } from './cells';
 import { request } from './link';
-import { METADATA, PROTOCOL, type Reply, type RunRequest, asksCodex, runRequest } from './protocol';
+// eslint-disable-next-line jupyter/prefer-lazy-imports -- what stands in the page is read before the cell runs
+import { cellsOf, nameOf } from './notebook';
+import { PROTOCOL, type Reply, type RunRequest, asksCodex, runRequest } from './protocol';
+// eslint-disable-next-line jupyter/prefer-lazy-imports -- and what it names is sent before it does
+import { regions } from './regions';
 import { selections } from './selection';
 
-const NBMODEL = '@datalayer/jupyter-server-nbmodel:notebook-cell-executor';
+export const NBMODEL = '@datalayer/jupyter-server-nbmodel:notebook-cell-executor';
 
 /** What was selected last in a notebook, until that is undone in the same cell: to ask about it takes another one. */
 type Selected = { text: string; cell: Element | null };
@@ -19,7 +23,7 @@ function said(panel: NotebookPanel, index: number, isServer: boolean, selection:
   const asked = selections.get(cells[index]?.id ?? '') ?? selection;
   return runRequest(cells, index, {
     path: panel.context.localPath,
-    notebook: (panel.model?.getMetadata(METADATA) as { notebook?: string } | undefined)?.notebook ?? null,
+    notebook: nameOf(panel),
     executor: isServer ? 'server' : 'browser',
     selection: asked.slice(0, 10_000)
   });
@@ -66,16 +70,34 @@ const plugin: JupyterFrontEndPlugin<void> = {
       Notification.warning(words, { autoClose: false });
     }
 
+    /** What is to be sent for the cells that run in one go: Lab schedules all of them before it does anything else. */
+    let scheduled: ((together: boolean) => void)[] = [];
+
     NotebookActions.executionScheduled.connect((_, { notebook, cell }) => {
+      scheduled.push(prepared(notebook, cell));
+      if (scheduled.length === 1) {
+        queueMicrotask(() => {
+          const sends = scheduled;
+          scheduled = [];
+          sends.forEach(send => send(sends.length > 1));
+        });
+      }
+    });
+
+    /** Read the page now, while the answers of the cells stand there; what is returned sends it. */
+    function prepared(notebook: Notebook, cell: Cell): (together: boolean) => void {
       const panel = tracker.find(each => each.content === notebook);
       const kernel = panel?.sessionContext.session?.kernel;
       if (!panel || !kernel || !asksCodex(cell.model.sharedModel.getSource())) {
-        return;
+        return () => undefined;
       }
+      regions.sendNamed(kernel, cell.model.sharedModel.getSource());
       const selected = lastSelected.get(panel)?.text ?? '';
       const content = said(panel, notebook.widgets.indexOf(cell), isServer, selected);
-      void request(kernel, content).then(reply => warn(kernel.id, reply));
-    });
+      return together => {
+        void request(kernel, { ...content, together }).then(reply => warn(kernel.id, reply));
+      };
+    }
   }
 };
 

@@ -1,7 +1,10 @@
+import { readFileSync } from 'node:fs';
+
 import { describe, expect, it } from 'vitest';
 
 import {
   errorQuestion,
+  isCode,
   isEmptyQuestion,
   isQuestion,
   lineKinds,
@@ -19,6 +22,17 @@ describe('isQuestion', () => {
   );
   it.each(['', 'x = 1', '%codex why', '%%codexes', '# %%codex', 'x\n%%codex'])('leaves %j alone', source => {
     expect(isQuestion(source)).toBe(false);
+  });
+});
+
+describe('isCode', () => {
+  const text = readFileSync(new URL('../fixtures/code.json', import.meta.url), 'utf8');
+  const { code, other } = JSON.parse(text) as { code: string[]; other: string[] };
+  it.each(code)('takes %j for code that can be continued', before => {
+    expect(isCode(before)).toBe(true);
+  });
+  it.each(other)('leaves %j alone', before => {
+    expect(isCode(before)).toBe(false);
   });
 });
 

@@ -8,14 +8,21 @@ import {
   approvalsRequest,
   asksCodex,
   decideRequest,
+  dropRequest,
   errandDoneRequest,
   errandRequest,
   keptRequest,
   failureRequest,
+  hereRequest,
   marksRequest,
+  type PanelRequest,
+  panelRequest,
+  regionRequest,
+  regionsIn,
   runRequest,
   steerRequest,
-  stopRequest
+  stopRequest,
+  suggestRequest
 } from '../src/protocol';
 
 function fixture(name: string): unknown {
@@ -54,6 +61,22 @@ describe('runRequest', () => {
   });
 });
 
+describe('suggestRequest', () => {
+  it('says what the fixture says', () => {
+    const { cells, ...about } = fixture('suggest') as Parameters<typeof suggestRequest>[1] & typeof FIXTURE;
+    expect(suggestRequest(cells, about)).toEqual(fixture('suggest'));
+    expect(dropRequest(about.id)).toEqual(fixture('drop'));
+  });
+});
+
+describe('regionRequest', () => {
+  it('says what the fixture says, and its id is found in the question', () => {
+    const about = fixture('region') as Parameters<typeof regionRequest>[0];
+    expect(regionRequest(about)).toEqual(fixture('region'));
+    expect(regionsIn(`Why? @region:${about.id} and @region:2, not @region`)).toEqual([about.id, '2']);
+  });
+});
+
 describe('what a click sends', () => {
   it('is what the fixtures say', () => {
     expect(marksRequest('😀 Why @df and @df2?')).toEqual(fixture('marks'));
@@ -73,6 +96,36 @@ describe('what a click sends', () => {
     expect(errandDoneRequest('errand-1', '1-2-3-4', done, cells, 0)).toEqual(fixture('errand-done'));
     expect(stopRequest('answer-1')).toEqual(fixture('stop'));
     expect(steerRequest('answer-1', 'Talk about tea only', '1-2-3-4')).toEqual(fixture('steer'));
+  });
+});
+
+describe('what the panel asks', () => {
+  it('is what the fixture says', () => {
+    const requests: PanelRequest[] = [
+      { op: 'status' },
+      { op: 'usage' },
+      { op: 'models' },
+      { op: 'sent' },
+      { op: 'sign-out' },
+      { op: 'choose', model: 'gpt-5.5', effort: 'high' },
+      { op: 'threads', here: false, search: 'tax', archived: false, cursor: null, limit: 100 },
+      { op: 'turns', thread: 'thread-1', before: null },
+      { op: 'turn', thread: 'thread-1', turn: 'turn-1' },
+      { op: 'thread', act: 'new', thread: '' },
+      { op: 'thread', act: 'resume', thread: 'thread-1' },
+      { op: 'thread', act: 'archive', thread: 'thread-1' },
+      { op: 'thread', act: 'unarchive', thread: 'thread-1' },
+      { op: 'thread', act: 'rename', thread: 'thread-1', name: 'Sales analysis' },
+      { op: 'thread', act: 'fork', thread: 'thread-1', turn: null }
+    ];
+    expect(requests.map(panelRequest)).toEqual(fixture('panel'));
+  });
+  it('begins with all cells of the notebook', () => {
+    const { cells, notebook } = FIXTURE;
+    const about = { path: 'work/Untitled.ipynb', notebook, executor: 'browser', selection: '' } as const;
+    const here = hereRequest(cells, about);
+    expect(here).toMatchObject({ op: 'here', cell: '', notebook });
+    expect(here.cells.map(each => each.source)).toEqual(cells.map(each => each.source));
   });
 });
 

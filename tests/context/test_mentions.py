@@ -57,6 +57,7 @@ def mentions(prompt: str) -> list[tuple[str, str]]:
         ("fix @error", "error", "error"),
         ("@output shows", "output", "output"),
         ("@output:4f2a9c01 shows", "output", "4f2a9c01"),
+        ("what is @region:1f3c9a2b", "region", "1f3c9a2b"),
         ("rewrite @selection", "selection", "selection"),
         ("@src/app.py", "file", "src/app.py"),
         ("see @data.csv.", "file", "data.csv"),

@@ -186,14 +186,12 @@ def test_the_summary_of_reasoning_outlives_a_completed_item_without_it() -> None
 
 
 def test_a_tool_call_shows_its_name_its_arguments_and_its_result() -> None:
-    call = ToolCall("t", "run_python", {"code": "1 + 1"}, status="completed", duration_ms=1200)
-    result = ToolCall(
-        "t", "run_python", {"code": "1 + 1"}, None, "completed", ({"type": "inputText", "text": "2"},)
-    )
-    running = seen([start(ToolCall("t", "run_python", {"code": "1 + 1"}))])
-    assert running.markdown() == '**Calling** `run_python(code="1 + 1")`'
+    call = ToolCall("t", "add", {"sum": "1 + 1"}, status="completed", duration_ms=1200)
+    result = ToolCall("t", "add", {"sum": "1 + 1"}, None, "completed", ({"type": "inputText", "text": "2"},))
+    running = seen([start(ToolCall("t", "add", {"sum": "1 + 1"}))])
+    assert running.markdown() == '**Calling** `add(sum="1 + 1")`'
     assert "1.2 s" in seen([whole(call)]).plain()
-    assert seen([whole(result)]).markdown().splitlines()[0] == step("Called", 'run_python(code="1 + 1")')
+    assert seen([whole(result)]).markdown().splitlines()[0] == step("Called", 'add(sum="1 + 1")')
 
 
 def test_a_command_shows_its_exit_code_and_the_end_of_its_output() -> None:

@@ -102,6 +102,13 @@ def test_a_yes_for_the_session_is_asked_once(front_end: FrontEnd, out: Path) -> 
     out.unlink()
     front_end.idle(front_end.run(agent(WRITE)))
     assert out.exists()
+    assert "1 time<" in markdown(front_end.kernel.execute("%codex approvals"))
+    front_end.kernel.execute("%codex approvals revoke 1")
+    out.unlink()
+    again = front_end.run(agent(WRITE))
+    front_end.click("Decline")
+    front_end.idle(again)
+    assert not out.exists()
 
 
 def test_a_change_is_asked_about_with_its_diff(front_end: FrontEnd, tmp_path: Path) -> None:

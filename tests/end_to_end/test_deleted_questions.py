@@ -23,14 +23,20 @@ class Page:
         self.cells: dict[str, str] = {}
         self.turns: dict[str, list[str]] = {}
 
-    def run(self, cell: str, source: str) -> str:
-        """Run a cell, new or not; returns what it shows."""
+    def run(self, cell: str, source: str, *, together: bool = False) -> str:
+        """Run a cell, new or not, maybe `together` with others; returns what it shows."""
         self.cells[cell] = source
         cells = [
             {"id": id, "kind": "code", "source": text, "turns": self.turns.get(id, [])}
             for id, text in self.cells.items()
         ]
-        about = {"path": self.path.name, "notebook": None, "executor": "browser", "selection": ""}
+        about: dict[str, object] = {
+            "path": self.path.name,
+            "notebook": None,
+            "executor": "browser",
+            "selection": "",
+        }
+        about |= {"together": together}
         said = {"op": "run", "protocol": PROTOCOL, "cell": cell, "cells": cells, **about}
         self.kernel.client.control_channel.send(self.kernel.client.session.msg(PAGE_REQUEST, said))
         assert self.kernel.client.get_control_msg(timeout=30)["content"]["ok"]

@@ -68,16 +68,21 @@ def ask(visit: Visit) -> None:
     """Run the cells until the agent asks."""
     visit.start_all()
     expect(card(visit)).to_be_visible(timeout=START_MS)
-    for each in card(visit).get_by_role("button").all():
+    expect_ready(visit)
+
+
+def expect_ready(visit: Visit) -> None:
+    """Wait until the buttons in sight answer; those in a closed fold begin to get ready when it opens."""
+    for each in card(visit).locator("button:visible").all():
         expect(each).to_have_css("pointer-events", "auto")
+        expect(each).to_have_css("opacity", "1")
 
 
 def pictures(visit: Visit, name: str) -> None:
     for theme in ("Light", "Dark"):
         visit.theme(f"JupyterLab {theme}")
         expect(visit.page.locator("#jupyterlab-splash")).to_have_count(0)
-        for each in card(visit).locator("button").all():
-            expect(each).to_have_css("opacity", "1")
+        expect_ready(visit)
         visit.screenshot(f"card-{name}-{theme.lower()}")
 
 

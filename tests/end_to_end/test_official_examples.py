@@ -501,8 +501,8 @@ def test_12_a_turn_takes_every_option_at_once(codex, service, tmp_path):
         codex.thread_start().run("Analyze a safe rollout plan.", **options), sent(service), tmp_path
     )
     ours = {
-        *("approvals", "cell_id", "engine", "instructions", "mask", "model_provider", "notebook", "tools"),
-        "verbosity",
+        *("approvals", "cell_id", "engine", "instructions", "left_out", "mask"),
+        *("model_provider", "notebook", "tools", "verbosity"),
     }
     assert set(options) == set(TurnOptions.__annotations__) - ours
 

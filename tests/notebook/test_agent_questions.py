@@ -14,6 +14,7 @@ from codex_magic.notebook.question import (
     more_choices,
     question_text,
 )
+from codex_magic.notebook.tools.files import NOT_KEPT
 from codex_magic.notebook.widgets import question_html
 from codex_magic.protocol.types import (
     AcceptWithExecpolicyAmendment,
@@ -53,7 +54,8 @@ def test_a_command_is_shown_without_the_agents_shell_and_with_folder_and_reason(
     seen = question_text(asked(command("touch x > y")))
     assert [passage.text for passage in seen.passages] == ["touch x > y"]
     assert seen.title == "Allow Codex to run this command?"
-    assert seen.facts == (("Shell", "/bin/bash -lc"), ("In", "/w"), ("Codex says", "“I must”"))
+    undone = ("Can’t be undone", NOT_KEPT)
+    assert seen.facts == (("Shell", "/bin/bash -lc"), ("In", "/w"), undone, ("Codex says", "“I must”"))
 
 
 def test_a_change_is_shown_as_a_diff_of_each_file():

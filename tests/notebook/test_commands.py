@@ -149,7 +149,7 @@ def test_the_answer_is_bound_and_out_stays_pythons(run, shell, service):
 TAKES: dict[str, tuple[str, ...]] = {
     **dict.fromkeys("new threads name history show continue logout account usage status models".split(), ()),
     **dict.fromkeys("approvals approve decline".split(), ()),
-    **dict.fromkeys("steer stop undo debug fix explain review test doc optimize code".split(), ()),
+    **dict.fromkeys("turns steer stop undo debug fix explain review test doc optimize code".split(), ()),
     **dict.fromkeys("resume fork archive".split(), ("mine",)),
     "unarchive": ("old",),
     "login": ("device", "browser", "paste", "key"),
@@ -161,8 +161,11 @@ TAKES: dict[str, tuple[str, ...]] = {
     "approval": ("ask", "untrusted", "deny", "auto"),
     "reads": ("ask", "yes", "no"),
     "runs": ("ask", "probes", "no"),
+    "tools": ("on", "off"),
+    "answers": ("auto", "keep", "new", "replay"),
     **dict.fromkeys("cwd prompts".split(), ("there/",)),
     "peek": (),
+    "doctor": ("--offline", "--report"),
     "help": ("help", "new"),
 }
 """Every command, and words that may stand behind it."""
@@ -197,6 +200,7 @@ def test_what_is_typed_is_completed(session):
     assert "local-large" in some(offers(session, "%%codex -m local", "local"))
     assert "high" in some(offers(session, "%%codex -e h", "h"))
     assert offers(session, "%codex resume m", "m") == ["mine"]
+    assert offers(session, "%codex tools off run", "run") == ["run_python"]
     assert offers(session, "%%codex explain th", "th") is None
 
 

@@ -87,11 +87,12 @@ def test_nothing_unseen_is_left_and_no_line_of_ours_can_be_imitated(text):
     assert not [char for char in plain if char != "\n" and unicodedata.category(char) in unseen]
     assert not set(plain) & set("\u3164\uffa0\u115f\u1160\u2800\u034f\ufe0f\u00a0\u3000")
     heads = [line for line in plain.split("\n") if not line.startswith((LINE, WRAPPED))]
+    undone = "Can’t be undone"
     assert [head.split(":")[0] for head in heads] in (
-        ["Allow Codex to run this command?"],
-        ["Allow Codex to run this command?", "In"],
-        ["Allow Codex to run this command?", "In", "Codex says"],
-        ["Allow Codex to run this command?", "Codex says"],
+        ["Allow Codex to run this command?", undone],
+        ["Allow Codex to run this command?", "In", undone],
+        ["Allow Codex to run this command?", "In", undone, "Codex says"],
+        ["Allow Codex to run this command?", undone, "Codex says"],
     )
 
 

@@ -15,8 +15,9 @@ from IPython.core.interactiveshell import InteractiveShell
 from codex_magic.display.items import item_rows
 from codex_magic.display.view import TurnView
 from codex_magic.notebook.errands import Errand, Report
-from codex_magic.notebook.extension import PROTOCOL, REPLY, Extension
+from codex_magic.notebook.extension import PANEL, PROTOCOL, REPLY, Extension, is_for_panel
 from codex_magic.notebook.magics import PAGE_REQUEST, loaded
+from codex_magic.notebook.panel import ACTS
 from codex_magic.notebook.question import Question
 from codex_magic.protocol.types import (
     CommandApproval,
@@ -45,6 +46,21 @@ def test_the_page_speaks_our_protocol() -> None:
     extension = Extension(None)
     assert extension.answer(RUN)["ok"]
     assert extension.run(RUN["cell"]) == RUN
+
+
+def test_what_the_panel_asks_is_what_both_sides_agree_on() -> None:
+    asked = json.loads((FIXTURES / "panel.json").read_text(encoding="utf-8"))
+    assert all(map(is_for_panel, asked))
+    assert {each["op"] for each in asked} == PANEL
+    assert {each["act"] for each in asked if each["op"] == "thread"} == set(ACTS)
+    assert not is_for_panel({**asked[0], "protocol": PROTOCOL + 1})
+
+
+def test_the_cells_of_a_page_are_known_before_one_runs() -> None:
+    extension = Extension(None)
+    assert extension.answer({**RUN, "op": "here", "cell": ""})["ok"]
+    assert extension.said is not None
+    assert extension.run(RUN["cell"]) is None, "nothing runs"
 
 
 def test_a_card_is_what_both_sides_agree_on() -> None:
@@ -172,7 +188,8 @@ def test_an_answer_is_offered_until_a_page_has_it_or_its_cell_runs_again() -> No
     extension = Extension(SimpleNamespace(session=session, iopub_socket=None))
     extension.answer(RUN)
     for id in ("one", "two"):
-        extension.stream(id, RUN["cell"]).end({})
+        extension.stream(id, RUN["cell"], "a page").end({})
+        assert extension.answer({"op": "attach", "protocol": PROTOCOL, "id": id})["client"] == "a page"
     assert [each["id"] for each in extension.answer(ANSWERS)["answers"]] == ["one", "two"]
     assert extension.answer({**KEPT, "id": "one"})["ok"]
     assert extension.answer(ANSWERS)["answers"] == [{"id": "two", "cell": RUN["cell"]}]
@@ -276,6 +293,21 @@ def test_a_page_hears_whether_an_error_is_the_last_one(kernel: Kernel) -> None:
     assert failure(3) == "earlier"
     assert failure(4, "below") == "last"
     assert failure(9) is None
+
+
+def test_a_reply_that_is_asked_for_aloud_is_published_as_well(kernel: Kernel) -> None:
+    kernel.execute("%load_ext codex_magic")
+    client = kernel.client
+    for aloud in (False, True, "yes"):
+        ask = client.session.msg(PAGE_REQUEST, {"op": "answers", "protocol": PROTOCOL, "aloud": aloud})
+        client.control_channel.send(ask)
+        reply = client.get_control_msg(timeout=30)
+        heard = [client.get_iopub_msg(timeout=30)]
+        while heard[-1]["content"].get("execution_state") != "idle":
+            heard.append(client.get_iopub_msg(timeout=30))
+        [*published] = (each for each in heard if each["msg_type"] == REPLY)
+        assert [each["content"] for each in published] == ([reply["content"]] if aloud is True else [])
+        assert {each["parent_header"]["msg_id"] for each in heard} == {ask["header"]["msg_id"]}
 
 
 def test_a_busy_kernel_answers(kernel: Kernel) -> None:

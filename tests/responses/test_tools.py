@@ -196,7 +196,7 @@ def unspeakable(a: Callable[[], int]) -> None: ...
         (keywords, r"\*\*kwargs"),
         (positional, "'a'"),
         (unknown, "NoSuchType"),
-        (unspeakable, "no JSON schema"),
+        (unspeakable, "can't be described"),
         (lambda a: a, "<lambda>"),
         (zip, "zip"),
     ],

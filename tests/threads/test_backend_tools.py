@@ -302,16 +302,6 @@ def test_a_yes_for_the_session_is_one_threads_and_counts_for_calls_at_the_same_t
     assert (len(calls), len(approvals.requests)) == (4, 2)
 
 
-def test_a_yes_for_the_session_can_be_taken_back(codex):
-    calls: list[Any] = []
-    approvals = asked_with(Decision.accept_for_session)
-    thread = codex.thread_start(tools=(acting(calls),), approvals=approvals)
-    thread.run(use("act"))
-    codex.asynchronous.ask_again(approvals.requests[0])
-    thread.run(use("act"))
-    assert (len(calls), len(approvals.requests)) == (2, 2)
-
-
 def test_why_a_call_was_declined_is_told_and_kept(codex, service):
     thread = codex.thread_start(tools=(acting([]),), approvals=asked_with(DeclineBecause("Read it first.")))
     result = thread.run(use("act"))

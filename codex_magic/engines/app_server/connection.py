@@ -50,6 +50,8 @@ class Subscription:
     def __init__(self) -> None:
         self.changes: dict[str, tuple[dict[str, Any], ...]] = {}
         """The changes of each file change, by its item's id; the server's question about one carries no diff."""
+        self.mcp_calls: dict[str, types.McpToolCall] = {}
+        """The calls of MCP tools that run or wait, by item; a question about one names no item."""
         self._unread: deque[types.Notification | errors.CodexError] = deque()
         self._news = asyncio.Event()
 
@@ -61,6 +63,8 @@ class Subscription:
                 | types.FileChangeUpdated(item_id=item_id, changes=changes)
             ):
                 self.changes[item_id] = changes
+            case types.ItemStarted(item=types.McpToolCall(id=item_id) as call):
+                self.mcp_calls[item_id] = call
         self._unread.append(news)
         self._news.set()
 

@@ -157,6 +157,8 @@ class AppServerEngine:
             own = parameters.exclusions(request.config or {})
             names = [*((parameters.exclusions(config) if own is None else own) or ()), *names]
         params = parameters.thread_parameters(request, self._provider, names)
+        if asking := parameters.asking_servers({**config, **(request.config or {})}):
+            params["config"] = {**asking, **(params.get("config") or {})}
         sandbox = request.sandbox or permissions.configured(config, folder)
         if sandbox is None:
             return params
@@ -254,6 +256,23 @@ class AppServerEngine:
                     raise no_limits("An API key") from error
                 raise
         return msgspec.convert(answer["rateLimits"], types.RateLimits)
+
+    async def mcp_servers(self) -> list[types.McpServer]:
+        """Return the MCP servers of the program's configuration, which are started for it."""
+        async with self._program() as connection:
+            config = (await connection.call("config/read", {"cwd": os.getcwd()})).get("config") or {}
+            configured = config.get("mcp_servers") or {}
+            found = {each["name"]: each async for each in _listed(connection, "mcpServerStatus/list")}
+        return [
+            types.McpServer(
+                name,
+                tuple(sorted((found.get(name) or {}).get("tools") or ())),
+                (found.get(name) or {}).get("toolsError"),
+                is_enabled=entry.get("enabled") is not False,
+                asks=entry.get("default_tools_approval_mode") in (None, "prompt"),
+            )
+            for name, entry in configured.items()
+        ]
 
     async def threads(self, params: Mapping[str, Any]) -> tuple[list[ProgramThread], str | None]:
         """Return a page of the program's own threads, and the cursor of the next."""

@@ -58,6 +58,19 @@ def thread_parameters(
     )
 
 
+def asking_servers(config: Mapping[str, Any]) -> Params:
+    """Return the keys with which each MCP server of a config.toml asks before a call, unless its entry says otherwise.
+
+    By default a tool asks only where the server itself says that it acts.
+    """
+    servers = config.get("mcp_servers") or {}
+    own = {name for name, entry in servers.items() if (entry or {}).get(_MODE) is not None}
+    return {f"mcp_servers.{name}.{_MODE}": "prompt" for name in servers.keys() - own}
+
+
+_MODE = "default_tools_approval_mode"
+
+
 def exclusions(config: Mapping[str, Any]) -> list[str] | None:
     """Return those of a config.toml's table, nested or with dots; `None` where it has none."""
     nested = config.get(_POLICY) or {}

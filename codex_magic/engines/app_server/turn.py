@@ -12,10 +12,11 @@ from typing import Any, get_args
 import msgspec
 
 from ...protocol import errors, types
+from ...protocol.plain import shorten
 from ...protocol.secrets import mask, with_texts
 from ..replay import as_message, replayed
 from ..seam import Tell, TurnRequest
-from ..tools import ToolCalls, ToolSet, text_item, written
+from ..tools import ToolCalls, ToolSet, is_yes, text_item, written
 from .connection import Connection, Subscription
 from .failures import WAITING, turn_failure, unreachable
 from .messages import MaskedLines, ToldOnce, address_of, readdressed
@@ -90,6 +91,8 @@ class AgentTurn:
 
     async def answer(self, method: str, params: Params) -> Params:
         """Raise MethodNotFoundError for a request of a kind that we do not know."""
+        if method == ELICITATION:
+            return await self._answer_server(params)
         if method not in _KINDS:
             return default_answer(method)
         about = params.get("itemId") or params.get("callId")
@@ -108,9 +111,37 @@ class AgentTurn:
             return {"decision": _spelled(decision)}
         if decision is types.Decision.cancel:  # the protocol has no word for it here, and none for no
             await self.interrupt()
-        is_yes = decision in (types.Decision.accept, types.Decision.accept_for_session)
+        is_yes = _spelled(decision) in (types.Decision.accept, types.Decision.accept_for_session)
         scope = "session" if decision is types.Decision.accept_for_session else "turn"
         return {"permissions": question.permissions if is_yes else {}, "scope": scope}
+
+    async def _answer_server(self, params: Params) -> Params:
+        """Answer what an MCP server, or the program about its tools, wants to know of a person."""
+        server, about = str(params.get("serverName")), params.get("_meta") or {}
+        if about.get("codex_approval_kind") != "mcp_tool_call":
+            wanted = f"The MCP server {server} asks “{shorten(str(params.get('message')), 200)}”"
+            self._tell(types.Warned(self._request.thread_id, f"{wanted}, which can't be answered here."))
+            return {"action": "decline"}
+        call = self._asked_about(server, about.get("tool_params"), str(params.get("message")))
+        if call is None:  # what can't be shown is not allowed
+            return {"action": "decline"}
+        ids = self._request.thread_id, self._request.turn_id, call.id
+        description = str(about.get("tool_description") or "")
+        question = types.McpToolApproval(*ids, call.tool, call.arguments, call.namespace, description)
+        decision = await self._calls.decision(question)
+        if isinstance(decision, types.DeclineBecause):
+            self._reasons.append(asyncio.ensure_future(self._tell_why(decision.reason)))
+        # The program is told no grant: it would keep one that nobody can take back here.
+        return {"action": "accept", "content": {}} if is_yes(decision) else {"action": "decline"}
+
+    def _asked_about(self, server: str, arguments: object, message: str) -> types.McpToolCall | None:
+        """Return the call that a question is about, each once; the question names its tool in words alone."""
+        calls = self.subscription.mcp_calls
+        for call in calls.values():
+            is_meant = call.namespace == f"{types.MCP}{server}" and f'"{call.tool}"' in message
+            if is_meant and (call.arguments or {}) == (arguments or {}):
+                return calls.pop(call.id)
+        return None
 
     async def _tell_why(self, reason: str) -> None:
         """Send what the person said who declined: an answer to the program has no room for it."""
@@ -228,6 +259,8 @@ async def _uninterrupted(work: Coroutine[Any, Any, None]) -> None:
         log.error("a turn could not be stopped", exc_info=error)
 
 
+ELICITATION = "mcpServer/elicitation/request"
+
 _KINDS: dict[str, type[types.ApprovalRequest]] = {
     kind.method: kind for kind in get_args(types.ApprovalRequest)
 }
@@ -240,6 +273,8 @@ def _spelled(decision: types.ApprovalDecision | None) -> Any:
         case types.ApplyNetworkPolicyAmendment(host, action):
             amendment = {"host": host, "action": action}
             return {"applyNetworkPolicyAmendment": {"network_policy_amendment": amendment}}
+        case types.Decision.accept_in_kernel:
+            return types.Decision.accept.value
         case types.Decision():
             return decision.value
     return types.Decision.decline.value
@@ -258,5 +293,5 @@ _NO: dict[str, Params] = {
     types.PermissionsApproval.method: {"permissions": {}, "scope": "turn"},
     types.ToolCallApproval.method: {"success": False, "contentItems": [text_item("Nobody runs it.")]},
     "item/tool/requestUserInput": {"answers": {}},
-    "mcpServer/elicitation/request": {"action": "decline"},
+    ELICITATION: {"action": "decline"},
 }

@@ -6,12 +6,20 @@ of kinds that can be copied in full, up to a bound. What can't be put back is sa
 
 from __future__ import annotations
 
+import hashlib
+import inspect
+import pickle
 import sys
-from collections.abc import Iterator, Mapping, MutableMapping
+import textwrap
+from collections import deque
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from contextlib import suppress
+from itertools import islice
+from types import FunctionType
 from typing import Any, NamedTuple
 
-from .effects import Effects, effects
+from .effects import DELETE, DYNAMIC, PROCESS, WRITE, Effects, effects
+from .files import NOT_KEPT, FileChanges
 
 MOST_BYTES = 200_000_000
 """Of all copies that one run may keep."""
@@ -19,35 +27,65 @@ MOST_BYTES = 200_000_000
 MOST_CELLS = 20_000_000
 """Of a table whose missing values are counted."""
 
+MOST_DIGESTED = 20_000_000
+"""Bytes of a value that is compared whole before an undo; of larger ones the shape is."""
+
+MOST_LOOKED_AT = 1_000
+"""Cells of a column, for what may change in place."""
+
 _MISSING = object()
 
 
 class Kept(NamedTuple):
-    """A name before a run: its value, and a copy where the value may change in place."""
+    """A name before a run: its value, and copies of what may change in place, in it too, each with its original."""
 
     value: Any
-    copy: Any = _MISSING
+    copies: Sequence[tuple[Any, Any]] = ()
 
 
-def lost(names: Mapping[str, Any], reading: Effects) -> list[str]:
-    """Return which of the values that code changes can't be put back, a phrase each: `model (it can't be copied)`."""
-    return _copyable(names, reading)[1]
+def read(code: str, names: Mapping[str, Any]) -> Effects:
+    """Read code, and the functions of the user's own that it calls, as far as their sources are known."""
+    return _with_calls(effects(code), names, set())
 
 
-def _copyable(names: Mapping[str, Any], reading: Effects) -> tuple[list[str], list[str]]:
-    kept, gone, room = [], [], MOST_BYTES
-    for name in reading.changes:
-        if name not in names:
+def _with_calls(reading: Effects, names: Mapping[str, Any], seen: set[str]) -> Effects:
+    acts, changes, binds = [*reading.acts], [*reading.changes], [*reading.binds]
+    for called, passed in reading.calls:
+        function = names.get(called)
+        if called in seen or not isinstance(function, FunctionType) or function.__module__ != "__main__":
             continue
-        value = names[name]
-        size = _size(value)
-        if size is None:
-            gone.append(f"{name} (a {type(value).__name__} can't be copied)")
-        elif size > room:
-            gone.append(f"{name} ({size / 1e6:,.0f} MB, too large to keep)")
-        else:
-            room -= size
-            kept.append(name)
+        seen.add(called)
+        with suppress(OSError, TypeError):
+            inner = _with_calls(effects(textwrap.dedent(inspect.getsource(function))), names, seen)
+            own = {*function.__code__.co_varnames}
+            acts += inner.acts
+            changes += (name for name in inner.changes if name not in own)
+            changes += passed if own.intersection(inner.changes) else ()
+            binds += (name for name in inner.binds if name != called)
+    acts, changes, binds = (list(dict.fromkeys(each)) for each in (acts, changes, binds))
+    return reading._replace(acts=tuple(acts), changes=tuple(changes), binds=tuple(binds))
+
+
+def _copyable(names: Mapping[str, Any], reading: Effects) -> tuple[dict[str, int], list[str]]:
+    """Return the names whose values can be kept, with the bytes of each, and what can't be, a phrase each:
+    `model (a Model can't be copied)`."""
+    kept: dict[str, int] = {}
+    gone, room = list[str](), MOST_BYTES
+    itself = [name for name, _ in reading.calls if type(names.get(name)).__module__ == "__main__"]
+    itself += [name for name in reading.uses if isinstance(names.get(name), Iterator)]
+    functions = (FunctionType, type)
+    for name in dict.fromkeys((*reading.changes, *itself)):
+        if name not in names or (name in itself and isinstance(names[name], functions)):
+            continue
+        tree = _tree(names[name])
+        if tree.strange:
+            part = "a part of it, " if tree.values else ""
+            gone.append(f"{name} ({part}a {tree.strange} can't be copied)")
+        elif tree.bytes > room:
+            gone.append(f"{name} ({tree.bytes / 1e6:,.0f} MB, too large to keep)")
+        if tree.bytes <= room and tree.values:
+            room -= tree.bytes
+            kept[name] = tree.bytes
     return kept, gone
 
 
@@ -57,13 +95,15 @@ class Before:
     def __init__(self, names: MutableMapping[str, Any], code: str) -> None:
         self._names = names
         self._kept: dict[str, Kept] = {}
-        reading = effects(code)
+        reading = read(code, names)
         kept, self.lost = _copyable(names, reading)
-        self._all = {name: id(value) for name, value in names.items() if not name.startswith("_")}
+        self.bytes = sum(kept.values())
+        self._all = {name: value for name, value in names.items() if not name.startswith("_")}
         for name in (*reading.changes, *reading.binds):
             value = names.get(name, _MISSING)
-            self._kept.setdefault(name, Kept(value, _copied(value) if name in kept else _MISSING))
-        self._after: dict[str, int] = {}
+            copies = [(each, _copied(each)) for each in _tree(value).values] if name in kept else []
+            self._kept.setdefault(name, Kept(value, copies))
+        self._after: dict[str, tuple[int, str]] = {}
         self._looks = {name: look(value) for name, value in names.items() if _is_data(value)}
 
     def differences(self) -> list[str]:
@@ -76,11 +116,11 @@ class Before:
             if name in self._looks and _is_data(value):
                 if differences := self._looks[name].differences(look(value)):
                     lines.append(f"{name}: {', '.join(differences)}")
-                elif before != id(value):
+                elif before is not value:
                     lines.append(f"{name}: replaced, with the same shape")
-            elif before is None and not _is_code(value):
+            elif name not in self._all and not _is_code(value):
                 lines.append(f"{name}: new, {look(value)}")
-            elif before is not None and before != id(value) and not _is_code(value):
+            elif before is not value and not _is_code(value):
                 old = self._kept.get(name)
                 was = f"{_short(old.value)} -> " if old is not None and old.value is not _MISSING else ""
                 lines.append(f"{name}: {was}{look(value)}")
@@ -88,34 +128,52 @@ class Before:
         return lines
 
     def close(self) -> None:
-        """Note what the names are right after the run."""
-        self._after = {name: id(self._names.get(name, _MISSING)) for name in self._kept}
+        """Note what the names are right after the run, and let go of what is as before."""
+        for name in self._names.keys() | self._all.keys():
+            value = self._all.get(name, _MISSING)
+            if not name.startswith("_") and self._names.get(name, _MISSING) is not value:
+                self._kept.setdefault(name, Kept(value))
+        self._all = {}
+        self._after = {name: self._state(name) for name in self._kept}
+
+    def _state(self, name: str) -> tuple[int, str]:
+        """Return what differs once a name is bound anew, or its value changes in place where it is kept."""
+        value = self._names.get(name, _MISSING)
+        return id(value), _digest(value) if self._kept[name].copies else ""
 
     def changed_since(self) -> list[str]:
-        """Return the names that were bound anew since the run."""
-        return [name for name, value in self._after.items() if id(self._names.get(name, _MISSING)) != value]
+        """Return the names that were changed since the run."""
+        return [name for name, state in self._after.items() if self._state(name) != state]
 
     def undo(self) -> list[str]:
         """Put back all that was kept; return the names that differ from before no more."""
-        back = []
+        back, replaced = [], dict[int, Any]()
+        for kept in self._kept.values():
+            for value, copy in reversed(kept.copies):
+                if not _restore(value, copy, replaced):
+                    replaced[id(value)] = copy
         for name, kept in self._kept.items():
             if kept.value is _MISSING:
                 if name in self._names:
                     del self._names[name]
                     back.append(name)
                 continue
-            value = kept.value
-            if kept.copy is not _MISSING:
-                value = _restored(value, kept.copy)
-            if self._names.get(name, _MISSING) is not value or kept.copy is not _MISSING:
+            value = replaced.get(id(kept.value), kept.value)
+            if self._names.get(name, _MISSING) is not value or kept.copies:
                 self._names[name] = value
                 back.append(name)
+        for name, value in [*self._names.items()]:  # other names of the same value see the undo
+            if id(value) in replaced and value is not replaced[id(value)]:
+                self._names[name] = replaced[id(value)]
         return back
+
+
+_FILES = frozenset((WRITE, DELETE, PROCESS, DYNAMIC))
 
 
 def facts(code: str, names: dict[str, Any], *, stays: bool) -> list[tuple[str, str]] | None:
     """Return what reading code tells, for who decides; `None` where nobody needs to: it only looks."""
-    reading = effects(code)
+    reading = read(code, names)
     if reading.is_quiet and not stays:
         return None
     seen = []
@@ -123,7 +181,10 @@ def facts(code: str, names: dict[str, Any], *, stays: bool) -> list[tuple[str, s
         seen.append(("It seems to", ", ".join(map(_infinitive, reading.acts))))
     if reading.changes:
         seen.append(("Changes in place", ", ".join(reading.changes)))
-    if stays and (gone := lost(names, reading)):
+    gone = _copyable(names, reading)[1] if stays else []
+    if not _FILES.isdisjoint(reading.acts):
+        gone.append(NOT_KEPT)
+    if gone:
         seen.append(("Can’t be undone", ", ".join(gone)))
     return [*seen, ("Afterwards", "its names stay" if stays else "its names are dropped")]
 
@@ -133,11 +194,56 @@ def _infinitive(act: str) -> str:
     return act if verb in ("may", "is") else f"{verb.removesuffix('s')} {rest}"
 
 
-class Commit(NamedTuple):
-    """Code that ran and stays, and what the namespace was before."""
+MOST_COMMITS = 10
+"""That can be undone, latest first."""
 
-    code: str
-    before: Before
+MOST_KEPT = 2 * MOST_BYTES
+"""Bytes of what all of them keep; the latest stays whatever its size."""
+
+
+class Commit:
+    """What code that ran, or a turn of the agent, has changed of the names and the files; all is put back, or nothing."""
+
+    def __init__(self, names: Before | None, files: FileChanges | None) -> None:
+        self._names, self._files = names, files
+
+    def __bool__(self) -> bool:
+        return self._names is not None or bool(self._files)
+
+    @property
+    def bytes(self) -> int:
+        return (self._names.bytes if self._names else 0) + (self._files.bytes if self._files else 0)
+
+    def changed_since(self) -> list[str]:
+        """Return the names and files that somebody changed since."""
+        names = self._names.changed_since() if self._names else []
+        return [*names, *(self._files.changed_since() if self._files else [])]
+
+    def conflict(self) -> str:
+        """Show as a diff what was changed in files since."""
+        return self._files.conflict() if self._files else ""
+
+    def undo(self) -> tuple[list[str], list[str]]:
+        """Put back what is kept; return what was, and what could not be."""
+        back, left = [], []
+        if self._names:
+            back, left = self._names.undo(), [*self._names.lost]
+        if self._files:
+            lost = self._files.lost
+            back += self._files.undo()
+            left += lost + [
+                name for name in self._files.left if not any(each.startswith(name) for each in lost)
+            ]
+        return back, left
+
+
+def remember(committed: list[Commit], commit: Commit) -> None:
+    """Add what can be undone, and forget the oldest beyond the bounds."""
+    committed.append(commit)
+    while len(committed) > MOST_COMMITS or (
+        len(committed) > 1 and sum(each.bytes for each in committed) > MOST_KEPT
+    ):
+        del committed[0]
 
 
 class Look(NamedTuple):
@@ -239,20 +345,79 @@ def _is_code(value: Any) -> bool:
     return type(value).__name__ == "module"
 
 
+class Tree(NamedTuple):
+    """A value and what it holds, as far as it can be copied, the outermost first; `strange`: what can't be."""
+
+    values: list[Any]
+    bytes: int
+    strange: str = ""
+
+
+_ATOMS = frozenset((int, float, complex, bool, str, bytes, type(None), range, slice, FunctionType, type))
+_IMMUTABLE = frozenset(
+    "datetime date time timedelta Decimal Fraction UUID PosixPath WindowsPath Timestamp Timedelta NaTType module "
+    "builtin_function_or_method".split()
+)
+
+
+def _tree(value: Any) -> Tree:
+    """Walk through a value, up to a bound."""
+    values, size, seen, strange = list[Any](), 0, set[int](), ""
+    waiting = [value]
+    while waiting and size <= MOST_BYTES:
+        each = waiting.pop()
+        if type(each) in _ATOMS or id(each) in seen or _is_fixed(each):
+            continue
+        seen.add(id(each))
+        if (own := _size(each)) is None:
+            strange = strange or type(each).__name__
+            continue
+        size += own
+        values.append(each)
+        inner = (
+            each.values()
+            if isinstance(each, Mapping)
+            else each
+            if isinstance(each, _CONTAINERS)
+            else _objects(each)
+        )
+        waiting += [part for part in inner if type(part) not in _ATOMS]
+    return Tree(values, size, strange)
+
+
+_CONTAINERS = (list, tuple, set, frozenset, deque)
+
+
+def _is_fixed(value: Any) -> bool:
+    return type(value).__name__ in _IMMUTABLE or (
+        _root(value) == "numpy" and not hasattr(value, "__setitem__")
+    )
+
+
+def _objects(value: Any) -> list[Any]:
+    """Return what stands in the cells of a table or an array that may hold anything."""
+    with suppress(Exception):  # of a library, of any version
+        if _is_table(value) and _root(value) != "polars":
+            columns = [value[name] for name, kind in value.dtypes.items() if str(kind) == "object"]
+        else:
+            columns = [value] if str(getattr(value, "dtype", "")) == "object" else []
+        flat = [column.ravel() if hasattr(column, "ravel") else column for column in columns]
+        holds = (any(type(each) not in _ATOMS for each in islice(column, MOST_LOOKED_AT)) for column in flat)
+        return [each for column, is_mixed in zip(flat, holds, strict=True) if is_mixed for each in column]
+    return []
+
+
 def _size(value: Any) -> int | None:
-    """Return about how many bytes a copy takes; `None` for what can't be copied in full."""
+    """Return about how many bytes a copy takes, without what it holds; `None` for what can't be copied in full."""
     with suppress(Exception):
-        if _root(value) == "polars":
+        if _root(value) == "polars" and hasattr(value, "clone"):
             return 0  # its values never change; only a frame's list of columns does
         if _is_table(value):
             return int(value.memory_usage(deep=False).sum()) if hasattr(value, "memory_usage") else None
         if _is_array(value):
             return int(value.nbytes)
-    if isinstance(value, list | dict | set | bytearray):
-        return sys.getsizeof(value)
-    if isinstance(value, int | float | complex | bool | str | bytes | tuple | frozenset | None):
-        return 0
-    return None
+    is_known = isinstance(value, (*_CONTAINERS, dict, bytearray)) and type(value).__module__ != "__main__"
+    return sys.getsizeof(value) if is_known else None
 
 
 def _copied(value: Any) -> Any:
@@ -263,20 +428,37 @@ def _copied(value: Any) -> Any:
     return value.copy() if hasattr(value, "copy") else value
 
 
-def _restored(value: Any, copy: Any) -> Any:
-    """Return the value with its former content: the same object where that can be, so that other names see it."""
-    if isinstance(value, list):
-        value[:] = copy
-        return value
-    if isinstance(value, dict | set):
+def _digest(value: Any) -> str:
+    """Return what differs once a value has changed, as far as it is told fast."""
+    tree = _tree(value)
+    with suppress(Exception):  # of a library, of any version
+        if tree.bytes <= MOST_DIGESTED and not tree.strange:
+            return hashlib.blake2b(pickle.dumps(value)).hexdigest()
+    return str(look(value))
+
+
+def _restore(value: Any, copy: Any, replaced: Mapping[int, Any]) -> bool:
+    """Give a value its former content, where that can be; what it held may be replaced itself."""
+
+    def former(each: Any) -> Any:
+        return replaced.get(id(each), each)
+
+    if isinstance(value, list | deque):
+        value.clear()
+        value.extend(map(former, copy))
+    elif isinstance(value, dict):
+        value.clear()
+        value.update({name: former(each) for name, each in copy.items()})
+    elif isinstance(value, set):
         value.clear()
         value.update(copy)
-        return value
-    if isinstance(value, bytearray):
+    elif isinstance(value, bytearray):
         value[:] = copy
-        return value
-    with suppress(Exception):
-        if (_root(value), type(value).__name__) == ("numpy", "ndarray") and value.shape == copy.shape:
+    elif (_root(value), type(value).__name__) == ("numpy", "ndarray") and value.shape == copy.shape:
+        try:
             value[...] = copy
-            return value
-    return copy
+        except ValueError:  # made read-only since
+            return False
+    else:
+        return isinstance(value, tuple | frozenset)
+    return True

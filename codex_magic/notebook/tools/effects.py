@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple, TypeVar
 
 from IPython.core.inputtransformer2 import TransformerManager
+
+T = TypeVar("T")
 
 PROCESS, INSTALL, NETWORK = "starts a process", "installs packages", "uses the network"
 WRITE, DELETE, DATABASE = "writes files", "deletes files", "changes a database"
@@ -55,6 +57,11 @@ _MUTATING = frozenset(
 )
 """Methods that change what they are called on."""
 
+_HANDING_ON = frozenset(
+    "get setdefault pop popitem values items iter list tuple dict enumerate zip reversed sorted".split()
+)
+"""Methods and functions whose results hold the same values as what they are given."""
+
 _INSTALL = re.compile(
     r"\b(pip3?|conda|mamba|uv|apt|apt-get|npm|brew)\b.*\b(install|add|remove|uninstall)\b", re.S
 )
@@ -69,6 +76,10 @@ class Effects(NamedTuple):
     changes: tuple[str, ...]
     binds: tuple[str, ...]
     """Names that it binds or deletes at the top."""
+    uses: tuple[str, ...] = ()
+    """Names of the user's own that it reads."""
+    calls: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    """Functions, or values by their methods, that it calls by name, each with the names it passes."""
 
     @property
     def is_quiet(self) -> bool:
@@ -87,11 +98,12 @@ def effects(code: str) -> Effects:
     reader.visit(tree)
     own = set(reader.binds)
     changes = (name for name in reader.changes if name not in own or name in reader.early)
-    return Effects(_once(reader.acts), _once(changes), _once(reader.binds))
+    uses = tuple(sorted(reader.early))
+    return Effects(_once(reader.acts), _once(changes), _once(reader.binds), uses, _once(reader.calls))
 
 
-def _once(names: Iterator[str] | list[str]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(names))
+def _once(values: Iterable[T]) -> tuple[T, ...]:
+    return tuple(dict.fromkeys(values))
 
 
 class _Reader(ast.NodeVisitor):
@@ -100,6 +112,8 @@ class _Reader(ast.NodeVisitor):
         self.changes: list[str] = []
         self.binds: list[str] = []
         self.early: set[str] = set()  # names used before the code binds them: the user's own
+        self.calls: list[tuple[str, tuple[str, ...]]] = []
+        self._aliases: dict[str, set[str]] = {}  # names by the one that may stand for a part of their values
         self._modules: dict[str, str] = {}  # by the name they are imported as
         self._depth = 0
 
@@ -140,7 +154,26 @@ class _Reader(ast.NodeVisitor):
     def visit_Assign(self, node: ast.Assign) -> None:
         self.visit(node.value)
         for target in node.targets:
+            self._alias(target, node.value)
             self._target(target)
+
+    def visit_For(self, node: ast.For | ast.AsyncFor) -> None:
+        self._alias(node.target, node.iter)
+        self.generic_visit(node)
+
+    visit_AsyncFor = visit_For  # the name of ast
+
+    def visit_withitem(self, node: ast.withitem) -> None:
+        if node.optional_vars is not None:
+            self._alias(node.optional_vars, node.context_expr)
+        self.generic_visit(node)
+
+    def _alias(self, target: ast.expr, value: ast.expr) -> None:
+        """Note that what is done to the target may be done to a part of what the value names."""
+        sources = set(_parts_of(value))
+        for each in ast.walk(target):
+            if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Store):
+                self._aliases.setdefault(each.id, set()).update(sources - {each.id})
 
     def visit_AugAssign(self, node: ast.AugAssign) -> None:
         self.visit(node.value)
@@ -168,9 +201,17 @@ class _Reader(ast.NodeVisitor):
         while isinstance(node, ast.Attribute | ast.Subscript | ast.Call):
             node = node.func if isinstance(node, ast.Call) else node.value
         if isinstance(node, ast.Name) and node.id not in self._modules:
-            if node.id not in self.binds:
-                self.early.add(node.id)
-            self.changes.append(node.id)
+            for name in self._standing_for(node.id):
+                if name not in self.binds:
+                    self.early.add(name)
+                self.changes.append(name)
+
+    def _standing_for(self, name: str) -> list[str]:
+        """Return a name and those whose values it may be a part of."""
+        names = [name]
+        for each in names:
+            names += [other for other in self._aliases.get(each, ()) if other not in names]
+        return [each for each in names if each not in self._modules]
 
     def _bind(self, name: str) -> None:
         if not self._depth:
@@ -192,8 +233,10 @@ class _Reader(ast.NodeVisitor):
                 self.acts.append(WRITE)
             if name.rpartition(".")[2] in ("execute", "query", "sql", "read_sql") and _SQL.match(_text(node)):
                 self.acts.append(DATABASE)
-            if name in ("setattr", "delattr") and node.args:
+            if name in ("setattr", "delattr", "next") and node.args:
                 self._change(node.args[0])
+            passed = [*node.args, *(each.value for each in node.keywords)]
+            self.calls.append((name.partition(".")[0], tuple(self._named(passed))))
         is_inplace = any(
             each.arg == "inplace" and not (isinstance(each.value, ast.Constant) and not each.value.value)
             for each in node.keywords
@@ -203,6 +246,11 @@ class _Reader(ast.NodeVisitor):
         ):
             self._change(node.func.value)
         self.generic_visit(node)
+
+    def _named(self, values: list[ast.expr]) -> list[str]:
+        """Return the names that stand in these expressions, and what they may be parts of."""
+        names = (each.id for value in values for each in ast.walk(value) if isinstance(each, ast.Name))
+        return [other for name in names for other in self._standing_for(name)]
 
     def _magic(self, name: str, node: ast.Call) -> None:
         magic = _text(node)
@@ -236,6 +284,31 @@ class _Reader(ast.NodeVisitor):
             case ast.Subscript():
                 return self._dotted(node.value)
         return "?"
+
+
+def _parts_of(value: ast.expr) -> Iterator[str]:
+    """Yield the names of which an expression may give the value itself, or a part of it and no copy."""
+    match value:
+        case ast.Name():
+            yield value.id
+        case ast.Attribute() | ast.Starred():
+            yield from _parts_of(value.value)
+        case ast.Subscript():
+            if not isinstance(value.slice, ast.Compare | ast.BinOp | ast.BoolOp | ast.List | ast.Call):
+                yield from _parts_of(value.value)  # else mostly rows that are chosen, which are copies
+        case ast.Call(func=ast.Attribute() as method) if method.attr in _HANDING_ON:
+            yield from _parts_of(method.value)
+        case ast.Call(func=ast.Name(id=name)) if name in _HANDING_ON:
+            for each in value.args:
+                yield from _parts_of(each)
+        case ast.List() | ast.Tuple() | ast.Set():
+            for each in value.elts:
+                yield from _parts_of(each)
+        case ast.Dict():
+            for each in value.values:
+                yield from _parts_of(each)
+        case ast.IfExp():
+            yield from (*_parts_of(value.body), *_parts_of(value.orelse))
 
 
 def _pattern(words: str) -> re.Pattern[str]:

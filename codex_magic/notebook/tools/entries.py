@@ -15,6 +15,8 @@ from ...protocol.types import (
     ApprovalDecision,
     ApprovalRequest,
     CellApproval,
+    Decision,
+    McpToolApproval,
     RunApproval,
     ToolCallApproval,
 )
@@ -194,6 +196,9 @@ class CellTools:
         return await self.made().question_for(call)
 
 
+NAMES = frozenset(entry.name for entry in (*ENTRIES, *CELL_TOOLS, RUN_PYTHON))
+
+
 def offered(
     session: Session, ask: Ask, place: Place, context: Context, turn_options: TurnOptions
 ) -> TurnOptions:
@@ -212,6 +217,8 @@ def offered(
         tools += [_tool(entry, cells, cells) for entry in CELL_TOOLS]
     if is_agent or (may_read and runs(session.settings.runs) != "no"):
         tools.append(_tool(RUN_PYTHON, running, session, context, running, place))
+    tools = [each for each in tools if session.tools.is_on(each.name)]
+    tools += session.tools.offered(session.shell.user_ns, NAMES, context.notes)
 
     async def decide(request: ApprovalRequest) -> ApprovalDecision | None:
         if isinstance(request, RunApproval | CellApproval):
@@ -220,6 +227,10 @@ def offered(
             if isinstance(request, RunApproval):
                 return running.decide(request, decision)
             return cells.made().decide(request, decision)
+        if isinstance(request, McpToolApproval) and not session.tools.is_on(
+            f"{request.server}.{request.tool}"
+        ):
+            return Decision.decline
         return await reading.decide(request)
 
     return {"tools": tools, "approvals": decide} if tools else {}

@@ -73,7 +73,10 @@ class ReadPermission:
     async def is_allowed(self) -> bool:
         word = reads(self._session.settings.reads)
         if word == "ask" and not any(answer in YES for answer in self._answers):
-            return self._session.readable == self._folder or await _is_kept(self._session)
+            is_allowed = self._session.readable == self._folder or await _is_kept(self._session)
+            if is_allowed:
+                self._session.extension.questions.use(("read", self._folder))
+            return is_allowed
         return word != "no"
 
 
@@ -99,9 +102,6 @@ class RunPermission:
             return None  # `take` says why
         if scope == PROBE and reads(self._session.settings.reads) == "no":
             return None
-        if (code, scope) in self._session.runnable:
-            self._allowed.add((code, scope))
-            return None
         from .changes import facts
 
         about = call.thread_id, call.turn_id, call.item_id, call.tool, call.arguments, call.namespace
@@ -115,11 +115,8 @@ class RunPermission:
 
     def decide(self, request: RunApproval, decision: ApprovalDecision | None) -> ApprovalDecision | None:
         """Note the answer to a question."""
-        scope = COMMIT if request.stays else PROBE
-        if decision in (Decision.accept, Decision.accept_for_session):
-            self._allowed.add((request.code, scope))
-        if decision is Decision.accept_for_session:
-            self._session.runnable.add((request.code, scope))
+        if decision in (Decision.accept, Decision.accept_in_kernel):
+            self._allowed.add((request.code, COMMIT if request.stays else PROBE))
         return decision
 
     def take(self, code: str, scope: str) -> bool:
@@ -169,14 +166,24 @@ async def _kept(session: Session, *, forget: bool = False) -> tuple[dict[str, in
     return {}, 0
 
 
+def forget_reading(session: Session) -> Steps[None]:
+    """Take back what allows to read this notebook without a question."""
+    session.readable = None
+    yield from session.wait(_kept(session, forget=True))
+    questions = session.extension.questions
+    for grant in questions.grants():
+        if isinstance(grant.question.request, ReadingApproval):
+            questions.revoke(grant)
+
+
 def show_or_set(session: Session, word: str) -> Steps[None]:
     """Show whether the model may read the notebook, or set it; `ask` takes back what was allowed. Raises OptionError."""
     settings, screen = session.settings, session.screen
     if word:
         settings.reads = reads(word)
     if word == "ask":
-        session.readable = None
-    kept, others = yield from session.wait(_kept(session, forget=word == "ask"))
+        yield from forget_reading(session)
+    kept, others = yield from session.wait(_kept(session))
     screen.say(f"Reads: {settings.reads} ({READS[reads(settings.reads)]})")
     rows = [
         ("every notebook" if each == EVERYWHERE else "this notebook", ago(since))

@@ -28,9 +28,6 @@ TOKENS = 4_000
 
 MOST_IMAGES = 3
 
-MOST_COMMITS = 10
-"""That can be undone, latest first."""
-
 
 async def run(
     session: Session, context: Context, permission: RunPermission, place: Place, code: str, scope: str = PROBE
@@ -73,7 +70,6 @@ async def execute(
     finally:
         if in_cell is not None:
             session.extension.end_run(place.output, in_cell.errand, failed=failed)
-    del session.committed[:-MOST_COMMITS]
     if not is_probe and not failed and in_cell is None:
         place.committed.append(code)
     if execution.acted:
@@ -107,16 +103,18 @@ def _told(execution: Execution, mask: Callable[[str], str]) -> Any:
 
 
 def undo(session: Session) -> None:
-    """Put back what the latest code that stays has changed. Raises OptionError where the user changed it since."""
+    """Put back what the latest code, or turn of the agent, has changed. Raises OptionError where the user changed it
+    since."""
     if not session.committed:
-        hint = "Only code that Codex ran and that stays can be undone."
+        hint = "Only what code that Codex ran, or its agent, has changed can be undone."
         raise OptionError("There is nothing to undo.", hint=hint)
     commit = session.committed[-1]
-    if since := commit.before.changed_since():
+    if since := commit.changed_since():
+        if conflict := commit.conflict():
+            session.screen.code(conflict, "diff")
         problem = f"Not undone: {', '.join(since)} changed since."
         raise OptionError(problem, hint="Delete or restore it yourself, or run the cells again that made it.")
     session.committed.pop()
-    back = commit.before.undo()
-    what = ", ".join(back) or "nothing"
-    kept = f" Not put back: {', '.join(commit.before.lost)}." if commit.before.lost else ""
-    session.screen.say(f"Undone: {what}.{kept}")
+    back, left = commit.undo()
+    kept = f" Not put back: {', '.join(left)}." if left else ""
+    session.screen.say(f"Undone: {', '.join(back) or 'nothing'}.{kept}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from collections.abc import Coroutine, Iterator, Mapping
 from concurrent.futures import Future, InvalidStateError
@@ -10,8 +11,9 @@ from contextlib import contextmanager, nullcontext, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from .changes import Before, Commit
+from .changes import Before, Commit, remember
 from .execution import Execution, Runner
+from .files import Picture
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -83,6 +85,7 @@ class Workbench:
         if not work.done.set_running_or_notify_cancel():
             return
         before = Before(self._shell.user_ns, work.code)
+        picture = None if work.is_guarded else Picture(os.curdir)
         try:
             with _shown_for(self._shell, work.message):
                 execution = await self._runner.run(
@@ -95,8 +98,9 @@ class Workbench:
             self._open.remove(work)
         execution.changes = before.differences()
         before.close()
-        if not work.is_probe:
-            self._committed.append(Commit(work.code, before))
+        files = picture.changes() if picture is not None else None
+        if commit := Commit(None if work.is_probe else before, files):
+            remember(self._committed, commit)
         with suppress(InvalidStateError):
             work.done.set_result(execution)
         self._place.put(partial(self._take, work))

@@ -1,0 +1,3 @@
+/** Commands of the panel, which other files call. */
+export const PANEL = 'codex-magic:open-panel';
+export const SIGN_IN = 'codex-magic:sign-in';

@@ -1,0 +1,230 @@
+"""The panel and the status bar of our extension in a real JupyterLab: threads, what runs and waits, and a box to ask."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Locator, expect
+
+from tests.end_to_end.browser import Visit, opening
+from tests.end_to_end.held import hold
+from tests.end_to_end.lab import BUILT, JupyterServer, served
+from tests.end_to_end.notebooks import notebook_of
+from tests.service import LocalService, start
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.timeout(240),
+    pytest.mark.skipif(not BUILT.exists(), reason="the extension is not built: make labextension"),
+]
+
+LOAD = "%load_ext codex_magic"
+AXE = BUILT.parent / "node_modules" / "axe-core" / "axe.min.js"
+THEMES = ("JupyterLab Light", "JupyterLab Dark")
+
+
+@pytest.fixture(scope="module")
+def service() -> Iterator[LocalService]:
+    with start() as service:
+        yield service
+
+
+@pytest.fixture
+def home(tmp_path: Path, service: LocalService) -> Path:
+    service.sign_in(tmp_path / ".codex")
+    return tmp_path
+
+
+@pytest.fixture
+def server(
+    service: LocalService, home: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[JupyterServer]:
+    with served(tmp_path_factory, home, service, extended=True) as server:
+        yield server
+
+
+Opener = Callable[..., Visit]
+
+
+@pytest.fixture
+def opened(chromium_browser: Browser, server: JupyterServer) -> Iterator[Opener]:
+    """Opens a notebook of these cells in a new page."""
+    with opening(chromium_browser, server) as opened:
+        yield lambda *sources: opened(notebook_of(*sources))
+
+
+def panel(visit: Visit) -> Locator:
+    return visit.page.locator(".cdx-panel")
+
+
+def item(visit: Visit) -> Locator:
+    """The item of the status bar."""
+    return visit.page.locator(".cdx-sb-i")
+
+
+def show(visit: Visit) -> Locator:
+    visit.page.evaluate("window.jupyterapp.commands.execute('codex-magic:open-panel')")
+    expect(panel(visit)).to_be_visible()
+    return panel(visit)
+
+
+def pictures(visit: Visit, name: str) -> None:
+    for theme in THEMES:
+        visit.theme(theme)
+        expect(visit.page.locator("#jupyterlab-splash")).to_have_count(0)
+        visit.screenshot(f"panel-{name}-{theme.split()[-1].lower()}")
+
+
+def faults(visit: Visit, where: str) -> list[Any]:
+    """What axe finds wrong there that is serious."""
+    visit.page.add_script_tag(path=AXE)
+    found = visit.page.evaluate("async where => (await axe.run(where)).violations", where)
+    return [each for each in found if each["impact"] in ("serious", "critical")]
+
+
+def row(visit: Visit, name: str) -> Locator:
+    return panel(visit).locator(".cdx-line").filter(has_text=name)
+
+
+def choose(visit: Visit, thread: str, label: str) -> None:
+    """Choose from the menu of a thread."""
+    row(visit, thread).get_by_role("button", name="Rename, fork, archive").click()
+    visit.page.get_by_role("menuitem", name=label).click()
+
+
+def test_the_panel_says_why_it_is_empty_and_what_to_do(opened: Opener) -> None:
+    visit = opened("1 + 1")
+    expect(item(visit)).to_have_count(0)
+    shown = show(visit)
+    expect(shown).to_contain_text("codex_magic is not loaded")
+    pictures(visit, "unloaded")
+    shown.get_by_role("button", name="Load it").click()
+    expect(shown).to_contain_text("No threads yet")
+    expect(item(visit)).to_be_visible()
+    visit.page.evaluate("window.jupyterapp.shell.currentWidget.sessionContext.shutdown()")
+    expect(shown).to_contain_text("No kernel is running")
+    expect(item(visit)).to_have_count(0)
+    shown.get_by_role("button", name="Start kernel").click()
+    expect(shown).to_contain_text("codex_magic is not loaded")
+
+
+def test_threads_are_opened_forked_renamed_searched_and_archived(opened: Opener) -> None:
+    visit = opened(LOAD, "%%codex\necho: Units per city?", "%%codex\necho: Use polars instead")
+    visit.run_all()
+    shown = show(visit)
+    expect(row(visit, "Units per city?")).to_contain_text("2 turns")
+    choose(visit, "Units per city?", "Rename …")
+    visit.page.get_by_role("textbox", name="Name", exact=True).fill("Sales analysis")
+    visit.page.get_by_role("button", name="Rename", exact=True).click()
+    expect(row(visit, "Sales analysis")).to_be_visible()
+    row(visit, "Sales analysis").locator(".cdx-row").click()
+    turns = shown.locator(".cdx-turn")
+    expect(turns).to_have_count(2)
+    expect(turns.nth(0)).to_contain_text("echo: Units per city?")
+    expect(turns.nth(1)).to_contain_text("Use polars instead")
+    expect(turns.nth(1)).to_contain_text("cell [3]")
+    pictures(visit, "thread")
+    assert faults(visit, ".cdx-panel") == []
+    turns.nth(0).get_by_role("button", name="Fork here").click()
+    expect(turns).to_have_count(1)
+    shown.get_by_role("button", name="Back to threads").click()
+    expect(shown.locator(".cdx-fork")).to_contain_text("fork at turn 1")
+    pictures(visit, "threads")
+    assert faults(visit, ".cdx-panel") == []
+    field = shown.get_by_role("searchbox", name="Search threads")
+    field.fill("xyzzy")
+    expect(shown).to_contain_text("No thread contains “xyzzy”")
+    field.fill("sALES")
+    expect(shown.locator("mark")).to_have_text("Sales")
+    choose(visit, "Sales analysis", "Archive")
+    expect(shown).to_contain_text("Archived threads are not searched.")
+    shown.get_by_role("button", name="Search archived too").click()
+    expect(row(visit, "Sales analysis")).to_be_visible()
+
+
+def test_a_question_in_the_panel_is_a_turn_of_the_notebooks_thread(
+    opened: Opener, service: LocalService
+) -> None:
+    visit = opened(LOAD, "%%codex\necho: In a cell")
+    visit.run_all()
+    shown = show(visit)
+    hold(service, after=3)
+    box = shown.get_by_role("textbox", name="Ask Codex")
+    box.fill("repeat 30")
+    box.press("Enter")
+    expect(shown.get_by_role("region", name="Running")).to_contain_text("repeat 30")
+    expect(item(visit)).to_contain_text("Codex is answering")
+    pictures(visit, "running")
+    service.release()
+    turns = shown.locator(".cdx-turn")
+    expect(turns).to_have_count(2)
+    expect(turns.nth(1)).to_contain_text("repeat 30")
+    expect(shown.locator(".cdx-live")).to_have_count(0)
+    assert visit.page.locator(".jp-CodeCell").count() == 2, "it is no cell"
+    turns.nth(1).get_by_role("button", name="To a cell").click()
+    expect(visit.page.locator(".jp-MarkdownCell")).to_have_count(1)
+    box.fill("echo: As a cell")
+    shown.get_by_role("button", name="Send as a cell").click()
+    expect(turns).to_have_count(3)
+    expect(turns.nth(2)).to_contain_text("As a cell")
+
+
+def test_a_turn_is_steered_and_stopped_from_the_panel(opened: Opener, service: LocalService) -> None:
+    visit = opened(LOAD, "%%codex\nrepeat 3000", "%%codex\nrepeat 3000")
+    shown = show(visit)
+    hold(service, after=3)
+    visit.start_all()
+    running = shown.get_by_role("region", name="Running")
+    expect(running).to_contain_text("cell [*]")
+    running.get_by_role("button", name="Steer").click()
+    hold(service, after=3)  # the next one, which the second cell asks
+    running.get_by_role("textbox", name="Add to the running answer").fill("echo: Be brief")
+    visit.page.keyboard.press("Enter")
+    answers = visit.page.locator(".jp-codex-answer")
+    expect(answers.first).to_contain_text("You: echo: Be brief")
+    expect(running).to_contain_text("repeat 3000")
+    running.get_by_role("button", name="Stop").click()
+    expect(answers.last).to_contain_text("Interrupted")
+    expect(running).to_have_count(0)
+    service.release()
+
+
+def test_what_was_sent_last_is_shown_part_by_part(opened: Opener) -> None:
+    visit = opened(LOAD, "%%codex\necho: Sent words")
+    visit.run_all()
+    shown = show(visit)
+    shown.get_by_role("button", name="What was sent last").click()
+    shown.get_by_text("prompt", exact=True).last.click()
+    expect(shown.locator("pre").last).to_have_text("echo: Sent words")
+    pictures(visit, "sent")
+    assert faults(visit, ".cdx-panel") == []
+
+
+def test_the_status_bar_shows_and_changes_model_and_effort(opened: Opener) -> None:
+    visit = opened(LOAD, "%%codex\necho: hi")
+    visit.run_all()
+    expect(item(visit)).to_contain_text("left")
+    item(visit).click()
+    popup = visit.page.get_by_role("dialog", name="Codex")
+    expect(popup.get_by_label("Model")).to_be_focused()
+    expect(popup.locator("progress")).not_to_have_count(0)
+    popup.get_by_label("Effort").select_option("high")
+    expect(item(visit)).to_contain_text("high")
+    pictures(visit, "popup")
+    assert faults(visit, ".cdx-pop") == []
+    assert faults(visit, ".cdx-sb") == []
+    popup.get_by_role("button", name="Sign out").click()
+    expect(item(visit)).to_contain_text("Sign in to Codex")
+
+
+def test_one_click_signs_in_by_a_code(opened: Opener, home: Path) -> None:
+    (home / ".codex" / "auth.json").unlink()
+    visit = opened(LOAD)
+    visit.run_all()
+    expect(item(visit)).to_contain_text("Sign in to Codex")
+    item(visit).click()
+    expect(panel(visit).locator(".cdx-live")).to_contain_text("Copy the code", ignore_case=True)
+    pictures(visit, "sign-in")
