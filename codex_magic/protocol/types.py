@@ -692,9 +692,10 @@ class ApplyNetworkPolicyAmendment(Struct, frozen=True):
 
 
 class DeclineBecause(Struct, frozen=True):
-    """No; the model goes on without it, and hears these words of the person's."""
+    """No; the model goes on without it, and hears these words: of the person, or where it is not asked of ours."""
 
     reason: str
+    by_user: bool = True
 
 
 ApprovalDecision = Decision | AcceptWithExecpolicyAmendment | ApplyNetworkPolicyAmendment | DeclineBecause

@@ -7,6 +7,7 @@ what a tool does is imported when one is called.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -16,6 +17,8 @@ from ...protocol.types import (
     ApprovalRequest,
     CellApproval,
     Decision,
+    DeclineBecause,
+    FileChangeApproval,
     McpToolApproval,
     RunApproval,
     ToolCallApproval,
@@ -221,6 +224,10 @@ def offered(
     tools += session.tools.offered(session.shell.user_ns, NAMES, context.notes)
 
     async def decide(request: ApprovalRequest) -> ApprovalDecision | None:
+        if isinstance(request, FileChangeApproval) and _is_of_notebook(request, context.path):
+            note = "Codex wanted to write the file of a notebook that is open. It was told to change cells instead."
+            place.put(partial(session.screen.say, note))
+            return DeclineBecause(NO_FILE, by_user=False)
         if isinstance(request, RunApproval | CellApproval):
             decision = await ask(request)
             place.page = session.extension.questions.page_of(request)
@@ -234,6 +241,19 @@ def offered(
         return await reading.decide(request)
 
     return {"tools": tools, "approvals": decide} if tools else {}
+
+
+NO_FILE = (
+    "Declined by codex_magic, before anybody was asked: this notebook is open, and who writes its file loses what is "
+    "not saved. Use edit_cell, add_cell, move_cell and delete_cell."
+)
+
+
+def _is_of_notebook(request: FileChangeApproval, path: str | None) -> bool:
+    """Whether a change would write this notebook's file; any notebook there is, where nobody knows which this is."""
+    changed = [str(change.get("path")) for change in request.changes]
+    notebooks = [each for each in changed if each.endswith(".ipynb") and os.path.exists(each)]
+    return any(path is None or os.path.realpath(each) == os.path.realpath(path) for each in notebooks)
 
 
 def _tool(entry: Entry, permission: ReadPermission | RunPermission | CellTools, *about: Any) -> Tool:
