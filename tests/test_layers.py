@@ -32,7 +32,7 @@ LAYERS = {
 }
 
 PACKAGES = {
-    "protocol": {"msgspec", "platformdirs"},
+    "protocol": {"msgspec", "platformdirs", "tomli"},
     "waiting": set(),
     "net": {"httpx"},
     "auth": {"msgspec", "httpx", "keyring"},

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from nbformat import NotebookNode
+from nbformat import NotebookNode, v4
 
 from tests.end_to_end.notebooks import FOLDER, QUICKSTART, execute
 
@@ -169,3 +169,56 @@ def printed(notebook: NotebookNode) -> dict[str, str]:
         cell.id: "".join(output.text for output in cell.outputs if output.output_type == "stream")
         for cell in code
     }
+
+
+CUT_OFF = """\
+import socket, sys
+
+attempts = []
+
+def refuse(event, arguments):
+    if event == "socket.connect" and arguments[0].family in (socket.AF_INET, socket.AF_INET6):
+        attempts.append(arguments[1])
+        raise OSError("there is no network")
+
+sys.addaudithook(refuse)
+"""
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("name", ["01_quickstart", "05_data_analysis", "06_structured_answers", "08_map"])
+def test_a_notebook_is_replayed_without_a_network(
+    name: str, tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it looks up besides answers (`models`), and ids of threads, are the service's and the day's."""
+    pytest.importorskip("pandas")
+    asked = nbformat.read(FOLDER / f"{name}.ipynb", as_version=4)
+    asked.cells = [cell for cell in asked.cells if cell.get("id") not in LIVE]
+    for cell in asked.cells:
+        cell.source = cell.source.replace("tempfile.mkdtemp()", repr(str(tmp_path)))
+    replayed = copy.deepcopy(asked)
+    execute(asked, tmp_path)
+    monkeypatch.setenv("CODEX_MAGIC_ANSWERS", "replay")
+    monkeypatch.setenv("IPYTHONDIR", str(home / "cut off"))
+    startup = home / "cut off" / "profile_default" / "startup"
+    startup.mkdir(parents=True)
+    (startup / "cut_off.py").write_text(CUT_OFF)
+    last = v4.new_code_cell("print(attempts)")
+    replayed.cells.append(last)
+    execute(replayed, tmp_path)
+    said, again = answered(asked), answered(replayed)
+    assert again.pop(last.id) == "[]"
+    assert again == said
+
+
+LIVE = {"models", "errors"}
+"""Cells that look at the service, or ask again what has failed; the same question has one stored answer."""
+
+OF_THE_DAY = "provider start status threads fork new history peek".split()
+
+
+def answered(notebook: NotebookNode) -> dict[str, str]:
+    """What each cell shows, blanks left out, without the lines on what was sent and whether it was."""
+    shown = {id: text for id, text in plain(notebook).items() if id not in OF_THE_DAY}
+    lines = r"^Sent: .*$|\s*^Replayed.*? · %%codex --again"
+    return {id: "".join(re.sub(lines, "", text, flags=re.MULTILINE).split()) for id, text in shown.items()}

@@ -33,8 +33,8 @@ def cells(block: str) -> Iterator[Cell]:
     """The `In [n]:` cells of a block: continued by `...:` lines, followed by what they show."""
     for part in re.split(r"^In \[\d+\]: ", block, flags=re.MULTILINE)[1:]:
         first, *rest = part.splitlines()
-        source = [first, *(line.partition("...: ")[2] for line in rest if "...: " in line)]
-        shown = [re.sub(r"^Out\[\d+\]: ", "", line).strip() for line in rest if "...: " not in line]
+        source = [first, *(line.partition("...:")[2][1:] for line in rest if "...:" in line)]
+        shown = [re.sub(r"^Out\[\d+\]: ", "", line).strip() for line in rest if "...:" not in line]
         yield Cell("\n".join(source), [line for line in shown if line and line != "```"])
 
 

@@ -119,6 +119,8 @@ class Painter:
         self.view = view
         self.is_open = False
         """Whether it has a place on the surface."""
+        self.seconds = 0.0
+        """What painting has taken."""
         self._clock = clock
         self._next, self._size = 0.0, 0
         self._dirty = self._finished = False
@@ -152,7 +154,9 @@ class Painter:
             self._paint()
 
     def _paint(self) -> None:
+        begun = self._clock()
         self.surface.update(self.view)
+        self.seconds += self._clock() - begun
         self._size = self.view.size
         self.is_open, self._dirty = True, False
         pace = self.surface.pace
@@ -165,4 +169,6 @@ class Painter:
         self._finished = True
         if self.view.state == "streaming":
             self.view.interrupt()
+        begun = self._clock()
         self.surface.close(self.view)
+        self.seconds += self._clock() - begun

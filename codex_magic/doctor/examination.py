@@ -65,6 +65,7 @@ async def examine(case: Case) -> list[Finding]:
         ("Sandbox", lambda: machine.sandbox(settings, needed=is_agent)),
         ("Store", lambda: machine.store(settings)),
         ("Front end", lambda: machine.front_end(case.page)),
+        ("Policy", machine.policy),
         ("Versions", machine.versions),
         ("System", machine.system),
     ]

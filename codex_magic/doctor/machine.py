@@ -22,6 +22,7 @@ from ..engines.app_server.server import OLDEST, find_binary, is_withheld
 from ..net import one_line, trust
 from ..protocol.errors import ConfigurationError, StoreError
 from ..protocol.plain import decode_json
+from ..protocol.policy import policy_bounds
 from ..protocol.settings import Settings
 from ..threads.database import connect, damaged, store_error
 from .findings import Finding, Level
@@ -232,6 +233,13 @@ def _version_in(file: Path) -> str:
     except (OSError, ValueError):
         return ""
     return package.version
+
+
+def policy() -> Finding:
+    """What an administrator has bounded here. Raises ConfigurationError where that can't be read."""
+    policies = policy_bounds().policies
+    bounds = "; ".join(f"{path} ({policy.summary()})" for path, policy in policies)
+    return Finding("Policy", Level.ok, bounds or "none: nothing is bounded here")
 
 
 def versions() -> Finding:

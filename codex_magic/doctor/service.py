@@ -6,7 +6,6 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from datetime import datetime
-from importlib.util import find_spec
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
@@ -160,14 +159,13 @@ async def _request(client: AsyncClient, model: Model) -> Finding:
 
 async def _websocket(client: AsyncClient, model: Model) -> Finding:
     """Whether long turns may use one; without it they go over HTTP."""
-    if find_spec("wsproto") is None:
-        hint = "For faster turns of many steps: `pip install 'codex-magic[websocket]'`"
-        return Finding("WebSocket", Level.note, "wsproto is not installed; turns go over HTTP", hint)
     outgoing = client.transport.core.response_request(QUESTION, {"model": model.slug}, None)
     try:
         socket = await asyncio.wait_for(
             handshake(client.transport, outgoing, named_headers(outgoing)), OPEN_SECONDS
         )
+    except ConfigurationError as error:
+        return Finding.of("WebSocket", error, Level.note)
     except (CodexError, httpx.HTTPError, asyncio.TimeoutError) as error:
         reason = one_line(str(error)).rstrip(".") or type(error).__name__
         hint = "Nothing to do: turns go over HTTP. A proxy may not let it through."

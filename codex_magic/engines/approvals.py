@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from ..protocol import types
+from ..protocol.policy import policy_bounds
 from ..waiting import BackgroundLoop, awaited, in_thread
 
 log = logging.getLogger(__name__)
@@ -25,6 +26,9 @@ BLOCKED_SECONDS = 1.0  # until an event loop that does not come round counts as 
 
 RETRY = "retry without sandbox"
 """Words in the program's reason for asking about a change that has failed in the sandbox, perhaps half-way."""
+
+LASTING = (types.Decision.accept_for_session, types.Decision.accept_always)
+"""A yes for longer than once, as far as the protocol has a word for it."""
 
 T = TypeVar("T", bound=types.ThreadItem)
 
@@ -188,15 +192,17 @@ async def _decision(approvals: Approvals, request: types.ApprovalRequest) -> typ
     try:
         answer = await call(approvals, request)
         if isinstance(answer, types.AcceptWithExecpolicyAmendment | types.ApplyNetworkPolicyAmendment):
+            if not policy_bounds().always:
+                return types.Decision.accept
             amendment = msgspec.convert(msgspec.to_builtins(answer), type(answer))
             return amendment if isinstance(request, types.CommandApproval) else None
         if isinstance(answer, types.DeclineBecause):
             return types.DeclineBecause(str(answer.reason), answer.by_user is not False)
         decision = types.Decision(answer) if isinstance(answer, str) else None
-        if (
-            decision is types.Decision.accept_and_run
-        ):  # of a notebook's own questions, which read it themselves
-            return None
+        if decision in (types.Decision.accept_and_run, types.Decision.try_first):
+            return None  # of a notebook's own questions, which reads them itself
+        if decision in LASTING and not policy_bounds().always:
+            return types.Decision.accept
         is_lasting = decision is types.Decision.accept_always
         return None if is_lasting and not isinstance(request, types.ReadingApproval) else decision
     except Exception:  # whatever broke, it was no yes

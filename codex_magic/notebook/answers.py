@@ -12,10 +12,12 @@ from ..context.describe import headline
 from ..context.lookups import PYTHON
 from ..protocol.errors import AuthError, InvalidOutputError, OptionError
 from ..protocol.types import TurnResult, TurnStatus
-from ..values.host import Host
+from ..values.host import Host, Stored
 from ..values.tables import library, table
 from .environment import may_ask
 from .mentioned import Mentioned
+from .options import answers
+from .replay import is_helpless
 from .session import Session, Steps, Task
 from .typed import read_typed_line
 
@@ -214,6 +216,13 @@ class NotebookHost(Host):
             "service_tier": settings.tier or None,
         }
         return chosen
+
+    @property
+    def stored(self) -> Stored:
+        word, session = answers(self._session.answers), self._session
+        if word != "auto":
+            return "only" if word == "replay" else "no"
+        return "first" if is_helpless(session.shell, session.service, session.env) else "no"
 
     async def limits(self, service: AsyncClient) -> RateLimits | None:
         return (await self._session.usage(service.provider)).limits if service.provider.is_codex else None

@@ -142,6 +142,7 @@ def _ask(session: Session, task: Task) -> Steps[TurnResult | None]:
             is_blocking=session.screen.blocked,
             is_background=background,
             output=output,
+            tries_first=bool(options.values.get("trial")) or session.settings.trial,
         )
         offer = partial(offered, session, desk.ask, place)
         started = session.start_turn(task, desk.news.put, desk.ask, offer, output=output)
@@ -242,6 +243,7 @@ class CellTurn:
                 self._desk.close(is_shown=not is_dropped)
                 if not is_dropped or self._painter.is_open:
                     self._painter.finish()
+                self._turn.trace.display = self._painter.seconds
             finally:
                 self._turn.end()
 

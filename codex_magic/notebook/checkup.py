@@ -8,7 +8,6 @@ from ..doctor.machine import Page
 from ..protocol.errors import CodexError
 from ..responses.provider import Provider
 from .extension import PROTOCOL
-from .options import engine
 from .session import Session, Steps
 
 
@@ -25,7 +24,7 @@ def doctor(session: Session, rest: str) -> Steps[None]:
         settings=session.env,
         provider=provider,
         model=session.settings.model or None,
-        engine=engine(session.settings.engine),
+        engine="backend" if session.settings.engine == "backend" else "app-server",
         page=Page(session.screen.rich, extension.is_attached, extension.protocol, PROTOCOL),
         is_offline="--offline" in chosen,
     )

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from ..net import scrub
 from ..protocol.errors import CodexError, OptionError, StoreError
 from ..protocol.plain import did_you_mean, shorten
+from ..protocol.policy import policy_bounds
 from ..protocol.types import AgentMessage, TurnStatus, UserMessage, input_text
 from ..responses.catalog import Catalog, find_model
 from ..threads.options import CONTINUE, working_folder
@@ -21,9 +22,11 @@ from ..threads.store import Store
 from . import assist, login, options, turns
 from .account import LOGIN_ARGUMENTS, account_rows, log_in, log_out, show_account, show_usage, takes_login
 from .approvals import approvals, approve, decline
+from .export import export
 from .login import Way
 from .options import APPROVALS, ENGINES, OPTIONS, SANDBOXES
 from .peek import show_sent
+from .provenance import show_provenance, show_trace
 from .screen import ID_SHOWN, ago, count
 from .session import Session, Steps, Task
 
@@ -233,6 +236,7 @@ def _status(session: Session, _: str) -> Steps[None]:
         ("Model", _model_in_use(session)),
         ("Effort", settings.effort or DEFAULT_EFFORT),
         ("Engine", _with_meaning(settings.engine)),
+        *(("Policy", f"{path}: {policy.summary()}") for path, policy in policy_bounds().policies),
     ]
     if settings.engine == "app-server":
         rows += [
@@ -274,6 +278,7 @@ def _models(session: Session, _: str) -> Steps[None]:
 
 def _model(session: Session, rest: str) -> Steps[None]:
     if rest:
+        options.checked("model", rest)
         provider = session.provider()
         models = yield from session.wait(session.codex.models(provider=provider, include_hidden=True))
         if models:
@@ -421,6 +426,10 @@ _GROUPS = {
             "check all that an answer needs, with one question that costs a few tokens",
             _doctor,
         ),
+        Command(
+            "provenance", "", "show where each answer comes from, and if its cell was edited", show_provenance
+        ),
+        Command("trace", "", "show where the time of the last turn went", show_trace),
         Command("debug", "", "show where the last error came from", _debug),
         Command("help", "[COMMAND]", "show this page, or one command", _help),
     ),
@@ -448,6 +457,7 @@ _GROUPS = {
         Command("fork", "[THREAD]", "continue in a copy of this thread, or of another", _fork),
         Command("name", "TEXT", "name this thread", _name),
         Command("history", "", "list the turns of this thread", _history),
+        Command("export", "FILE", "write this thread to a new .md, .ipynb, .json or .html file", export),
         Command("show", "[N]", "show turn N again, or the last one", _show),
         Command("archive", "THREAD", "remove a thread from the list", _archive),
         Command("unarchive", "THREAD", "bring it back", _unarchive),

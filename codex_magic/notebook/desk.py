@@ -243,8 +243,13 @@ def question_markdown(text: QuestionText) -> str:
     for passage in text.passages:
         parts += [words(passage.title)] if passage.title else []
         parts.append(code_block(passage.text + "\n", passage.language))
-    parts += [f"{label}: {words(value)}" for label, value in text.facts]
+    parts += [f"{label}: {words(value)}" for label, value in _facts(text)]
     return "\n\n".join(parts)
+
+
+def _facts(text: QuestionText) -> list[tuple[str, str]]:
+    """Return the facts, with what only a card can show."""
+    return [*text.facts, *([("Figures", f"{len(text.images)}, not shown here")] if text.images else [])]
 
 
 def question_plain(text: QuestionText) -> str:
@@ -252,7 +257,7 @@ def question_plain(text: QuestionText) -> str:
     for passage in text.passages:
         lines += _wrapped([passage.title] if passage.title else [])
         lines += _wrapped(passage.text.split("\n"), LINE)
-    return "\n".join([*lines, *_wrapped(f"{label}: {value}" for label, value in text.facts)])
+    return "\n".join([*lines, *_wrapped(f"{label}: {value}" for label, value in _facts(text))])
 
 
 def _wrapped(lines: Iterable[str], mark: str = "") -> Iterator[str]:

@@ -247,9 +247,9 @@ class Extension:
         store or the network is answered later, by a thread of its own: nobody waits behind it.
         """
         content: Any = message.get("content")
+        session = self._kernel.session
 
         def send(reply: dict[str, Any]) -> None:
-            session = self._kernel.session
             if isinstance(content, dict) and content.get("aloud") is True:
                 session.send(self._kernel.iopub_socket, REPLY, reply, parent=message, ident=REPLY.encode())
             session.send(stream, REPLY, reply, message, ident=identity)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ..protocol.errors import OptionError
 from ..protocol.plain import did_you_mean
+from ..protocol.policy import policy_bounds
 from ..protocol.types import ApprovalMode, Sandbox
 from ..threads.options import EngineName, working_folder
 
@@ -60,6 +61,7 @@ CELL_OPTIONS: tuple[Option, ...] = (
     Option("again", None, "ask anew, whatever is stored"),
     Option("replay", None, "ask nothing: show the stored answer to the same question"),
     Option("rerun", None, "with `%codex fix`: run the corrected code in this cell, after your yes"),
+    Option("trial", None, "try code in a copy of the kernel before you are asked; nothing of that lasts"),
     Option("no-mask", None, "send what looks like a secret as it is"),
     Option("name", "NAME", "name the thread"),
     Option("output", "NAME", "save the result in this variable", short="o"),
@@ -136,6 +138,8 @@ def checked(name: str, value: str) -> str:
         raise no_such(name, value, choices)
     if name == "rows" and not value.isdecimal():
         raise OptionError(f"--rows needs a number, not {value!r}.", hint="For example: `%%codex --rows 0`")
+    if name in ("model", "context"):
+        policy_bounds().check(name, value)
     if name == "output" and not value.isidentifier():
         problem = f"-o needs a Python variable name, not {value!r}."
         raise OptionError(problem, hint="For example: `%%codex -o answer`")
@@ -194,32 +198,39 @@ def engine(word: str) -> EngineName:
     """Raises OptionError, as do the next five."""
     if word not in _ENGINES:
         raise no_such("engine", word, ENGINES)
+    policy_bounds().check("engine", _ENGINES[word])
     return _ENGINES[word]
 
 
 def sandbox(word: str) -> Sandbox:
     try:
-        return Sandbox(word)
+        chosen = Sandbox(word)
     except ValueError:
         raise no_such("sandbox", word, SANDBOXES) from None
+    policy_bounds().check("sandbox", chosen)
+    return chosen
 
 
 def approval(word: str) -> ApprovalMode:
     try:
-        return _MODES.get(word) or ApprovalMode(word)
+        mode = _MODES.get(word) or ApprovalMode(word)
     except ValueError:
         raise no_such("approval", word, APPROVALS) from None
+    policy_bounds().check("approval", mode)
+    return mode
 
 
 def reads(word: str) -> str:
     if word not in READS:
         raise no_such("setting of reads", word, READS)
+    policy_bounds().check("reads", word)
     return word
 
 
 def runs(word: str) -> str:
     if word not in RUNS:
         raise no_such("setting of runs", word, RUNS)
+    policy_bounds().check("runs", word)
     return word
 
 

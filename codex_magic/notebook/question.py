@@ -26,9 +26,10 @@ from ..display.exact import (
     shell_and_script,
     text_diff,
 )
-from ..engines.approvals import is_at_work
+from ..engines.approvals import LASTING, is_at_work
 from ..protocol import types
 from ..protocol.plain import shorten
+from ..protocol.policy import policy_bounds
 from ..protocol.types import ApprovalDecision, ApprovalRequest, Decision
 from .tools.files import NOT_KEPT
 
@@ -124,8 +125,13 @@ class Question:
             return False
         decision = self.answered.result()
         yes = (Decision.accept, Decision.accept_and_run, Decision.accept_in_kernel)
-        once = (None, *yes, Decision.decline, Decision.cancel)
-        return not isinstance(decision, types.DeclineBecause) and decision not in once
+        is_once = decision is Decision.try_first or decision in (
+            None,
+            *yes,
+            Decision.decline,
+            Decision.cancel,
+        )
+        return not isinstance(decision, types.DeclineBecause) and not is_once
 
     def grant(self) -> tuple[str, str]:
         """Return what holds for longer than once, as the button said, and what it is about."""
@@ -149,6 +155,7 @@ class Question:
             "title": self.text.title,
             "passages": [{**passage._asdict(), "hint": passage.hint()} for passage in self.text.passages],
             "facts": [list(fact) for fact in self.text.facts],
+            "images": list(self.text.images),
             "choices": [
                 {
                     "key": each.key,
@@ -244,16 +251,28 @@ def _cell_choices(request: types.CellApproval) -> list[Choice]:
     ]
 
 
+TRY_FIRST = Choice("t", "Try first", Decision.try_first, "yes", "try first")
+
+
 def choices(request: Request) -> list[Choice]:
     """Return all answers, in the order in which they are offered."""
     if isinstance(request, CodeRun):
         return [CHOICES[0], CHOICES[-1]]
+    if isinstance(request, types.RunApproval) and not (request.no_trial or request.trial):
+        return [*CHOICES[:2], TRY_FIRST, *CHOICES[2:], *more_choices(request)]
     own: Iterable[Choice] = CHOICES
-    if isinstance(request, types.ReadingApproval):
-        own = READING_CHOICES
-    elif isinstance(request, types.CellApproval):
+    if isinstance(request, types.CellApproval):
         own = _cell_choices(request)
-    return [*own, *more_choices(request)]
+    elif isinstance(request, types.ReadingApproval):
+        own = READING_CHOICES
+    return [
+        each for each in (*own, *more_choices(request)) if policy_bounds().always or not _is_lasting(each)
+    ]
+
+
+def _is_lasting(choice: Choice) -> bool:
+    """Whether it is a yes for longer than once."""
+    return choice.decision in LASTING or not isinstance(choice.decision, Decision)
 
 
 def more_choices(request: ApprovalRequest) -> list[Choice]:
@@ -307,6 +326,8 @@ class QuestionText(NamedTuple):
     title: str
     passages: tuple[Passage, ...]
     facts: tuple[tuple[str, str], ...]
+    images: tuple[str, ...] = ()
+    """As `data:` addresses."""
 
 
 def question_text(question: Question) -> QuestionText:
@@ -336,11 +357,8 @@ def question_text(question: Question) -> QuestionText:
             facts.append(("Size", f"{added} line{'s' * (added != 1)} added, {removed} removed"))
         case types.PermissionsApproval():
             title, passages = "Allow Codex these permissions?", [_json(request.permissions)]
-        case types.RunApproval(code=code, facts=seen):
-            facts = [(label, exact_line(text)) for label, text in seen]
-            return QuestionText(
-                "Allow Codex to run this code?", (Passage("", exact_lines(code), "python"),), tuple(facts)
-            )
+        case types.RunApproval():
+            return _run_text(request)
         case types.CellApproval(facts=seen):
             facts = [(label, exact_line(text)) for label, text in seen]
             return QuestionText(_cell_title(request), (_cell_passage(request),), tuple(facts))
@@ -382,6 +400,25 @@ def _cell_passage(request: types.CellApproval) -> Passage:
     return Passage("", exact_lines(text), "python" if request.kind == "code" else request.kind)
 
 
+def _run_text(request: types.RunApproval) -> QuestionText:
+    title, passages = "Allow Codex to run this code?", [Passage("", exact_lines(request.code), "python")]
+    facts, trial = list(request.facts), request.trial
+    if trial is None:
+        facts += [("Can’t be tried first", request.no_trial)] if request.no_trial else []
+        return QuestionText(title, tuple(passages), _exact(facts))
+    if trial.output:
+        passages.append(Passage("It showed, when it was tried:", exact_lines(trial.output)))
+    facts.append(("Tried first", trial.outcome))
+    if trial.held:  # it ran
+        facts += [("Would change", line) for line in trial.changes]
+        facts.append(("Held", f"{trial.held}; it ran in a copy of the kernel, and nothing of it lasts"))
+    return QuestionText(title, tuple(passages), _exact(facts), trial.images)
+
+
+def _exact(facts: list[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+    return tuple((label, exact_line(text)) for label, text in facts)
+
+
 def _change(change: dict[str, Any], folder: str) -> Passage:
     verb = {"add": "New", "delete": "Deleted", "update": "Changed"}[change_kind(change)]
     diff = change_diff(change).removesuffix("\n")
@@ -417,6 +454,8 @@ def _below(path: str, folder: str) -> str:
 def decision_line(question: Question) -> tuple[str, str] | None:
     """Return what was decided, and about what, where no step of the turn tells it."""
     request = question.request
+    if isinstance(request, types.RunApproval) and _is_tried(question):
+        return "Tried first", exact_line(shorten(request.code, HEAD_CHARS))
     if isinstance(request, CodeRun) or not is_at_work(request):
         return None
     match request:
@@ -436,3 +475,8 @@ def decision_line(question: Question) -> tuple[str, str] | None:
     elif decision is not Decision.accept:
         label += " for this session" if decision is Decision.accept_for_session else ", from now on"
     return label, exact_line(shorten(subject, HEAD_CHARS))
+
+
+def _is_tried(question: Question) -> bool:
+    answer = question.answered
+    return answer.done() and not answer.cancelled() and answer.result() is Decision.try_first

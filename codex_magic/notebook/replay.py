@@ -22,6 +22,8 @@ from .options import answers
 from .screen import ago
 
 if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
     from ..protocol.settings import Settings
     from ..threads.codex import AsyncCodex, AsyncThread
     from ..threads.turns import AsyncTurnHandle
@@ -53,14 +55,24 @@ def wish(word: str, provider: str, options: ParsedLine, context: Context, settin
     """
     if options.values.get("again"):
         return ANEW
+    provider = options.text("provider") or provider
     word = "replay" if options.values.get("replay") else answers(word)
     if word == "replay":
         return Wish((WHOLE, CODE), is_must=True)
     if word == "keep" or (word == "auto" and context.kernel.is_one_of_many):
         return Wish((WHOLE,))
-    if word == "new" or is_attended(context.shell) or provider or settings.openai_api_key:
-        return ANEW
-    return ANEW if Storage.of(settings).read() is not None else Wish((WHOLE, CODE))
+    return (
+        Wish((WHOLE, CODE))
+        if word == "auto" and is_helpless(context.shell, service_of(provider), settings)
+        else ANEW
+    )
+
+
+def is_helpless(shell: InteractiveShell, provider: str, settings: Settings) -> bool:
+    """Whether nobody is there to sign in, and nobody has."""
+    if is_attended(shell) or provider or settings.openai_api_key:
+        return False
+    return Storage.of(settings).read() is None
 
 
 def service_of(provider: str) -> str:
@@ -118,9 +130,9 @@ class Question:
 
         def note(_: Store) -> None:
             with Journal(self._codex.settings.home) as journal:
-                journal.note_turn(
-                    {journal.key(*self._parts(kind, earlier)) for kind in (WHOLE, CODE)}, handle.id
-                )
+                keys = {journal.key(*self._parts(kind, earlier)) for kind in (WHOLE, CODE)}
+                effort, source = self._options.get("effort") or "", self._context.kernel.source
+                journal.note_turn(keys, handle.id, effort=effort, source=source)
 
         try:
             await self._codex.store.run(note)

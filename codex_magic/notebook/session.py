@@ -27,6 +27,7 @@ from ..engines.approvals import Approvals
 from ..protocol import types
 from ..protocol.errors import CodexError, ConfigurationError, OptionError, StoreError, ThreadNotFoundError
 from ..protocol.plain import shorten
+from ..protocol.policy import policy_bounds
 from ..protocol.settings import Settings
 from ..responses.client import AsyncClient, Usage, fetch_usage
 from ..responses.provider import Provider, chatgpt
@@ -41,12 +42,13 @@ from .context import Context, Request, Told, learn_secrets
 from .gathering import Kernel, deleted_turns, look
 from .options import ParsedLine, approval, engine, folder, sandbox
 from .options import checked as checked_option
-from .recognition import Evidence, Recognition, gather, recognise
+from .recognition import Evidence, Recognition, gather, read_cells, recognise
 from .replay import Question, Wish, service_of, wish
 from .runs import Runs
 from .screen import ID_SHOWN, Screen, ago, count
 from .shell import Installed, NotebookSettings, NotSent
 from .tools.registry import ToolRegistry
+from .trace import Trace
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -123,6 +125,8 @@ class Session:
         self.installed = Installed()
         self.screen = Screen(shell, extension)
         self.env = Settings.from_env()
+        with suppress(ConfigurationError):  # where a policy can't be read, every use of it says so
+            _keep_within_policy(settings)
         self.blocking = Codex(CodexConfig(settings=self.env))
         self.codex = self.blocking.asynchronous
         self.last_error: BaseException | None = None
@@ -142,6 +146,7 @@ class Session:
         self.committed: list[Commit] = []  # code that ran and stays, oldest first
         self.tools = ToolRegistry()
         self.sent: tuple[Request, AsyncThread, str] | None = None  # the last question, its thread and turn
+        self.trace: Trace | None = None  # where the time of the last turn went
         self._thread: AsyncThread | None = None
         self._note: str | None = None  # what the next answer says of the thread it continues
         self._login: LoginFlow | None = None
@@ -180,8 +185,6 @@ class Session:
         `listener` is called in the background loop with each notification. `offer` gives the turn its tools.
         `output`: the id of the answer.
         """
-        # Once more: a page may have made the session in a thread of its own.
-        _replace_termination(signal.SIG_DFL, _keep_and_end)
         context, prompt = self.gather_context(task)
         turn_options = self.turn_options(task.options, approvals, cell=context.kernel.cell)
         turn_options["output_schema"] = task.saving.schema if task.saving else None
@@ -196,7 +199,7 @@ class Session:
         cell = len(self.shell.user_ns["In"]) - 1
         turn = RunningTurn(self, prompt, task, context, listener, cell=cell, output=output)
         turn.number, turn.files = next(self._turns), files
-        turn.wish = wish(self.answers, self.service_for(task.options), task.options, context, self.env)
+        turn.wish = wish(self.answers, self.service, task.options, context, self.env)
         turn.started = self.blocking.submit(self._start_turn(turn, turn_options, listener))
         self.running.append(turn)
         self.extension.turns[output] = turn
@@ -257,6 +260,7 @@ class Session:
         """Raises NotSent when it is withdrawn in time, else CodexError."""
 
         def tell(notification: types.Notification) -> None:
+            turn.trace.hear(notification)
             if isinstance(notification, types.RateLimitsUpdated):
                 self.rate_limits = notification.rate_limits
             if turn.files is not None:
@@ -305,7 +309,8 @@ class Session:
         left_out = await turn.files.begin() if turn.files is not None else []
         # Not `thread.turn`: what one cell overrides must not hold for the next one.
         checked_options = checked("turn", TurnOptions, turn_options)
-        service = self.service_for(turn.options)
+        provider = turn.options.text("provider")
+        service = service_of(provider) if provider else self.service
         question = Question(self.codex, thread, service, turn.context, told, checked_options)
         if turn.wish.kinds and (stored := await question.answer(turn.wish)) is not None:
             for line in turn.context.notes:
@@ -363,7 +368,7 @@ class Session:
         notebook = await self._recognise() if kernel.page or kernel.deleted else None
         if notebook is None:
             return []
-        path = self._path()
+        path = self.path
 
         def look(store: Store) -> list[str]:
             notebooks = store.notebook_lineage(notebook.id)
@@ -403,17 +408,26 @@ class Session:
         scope = options.text("context") or checked_option("context", self.settings.context or "above")
         kernel = self.look()
         mask = None if options.values.get("no-mask") else self.known_secrets()
-        context = Context(self.shell, kernel, self._path(), scope=scope, mask=mask)
+        context = Context(self.shell, kernel, self.path, scope=scope, mask=mask)
         prompt = context.mention(task.prompt, int(options.text("rows") or self.settings.sample_rows))
         context.mentioned = [*task.brings, *context.mentioned]
         return context, prompt
 
     def known_secrets(self) -> OutgoingMask:
         """Return the notebook's mask, which knows what is secret now."""
-        learn_secrets(self.mask, self.shell, self._path(), self.settings.secrets)
+        learn_secrets(self.mask, self.shell, self.path, self.settings.secrets)
         return self.mask
 
-    def _path(self) -> str | None:
+    def sources(self) -> dict[str, str]:
+        """Return the cells as they stand in the page, else as they were saved or ran last, by their ids."""
+        kernel = self.look()
+        cells = kernel.page or read_cells(self.path or "") or ()
+        ran = {run.cell: run.source for run in kernel.runs if run.cell is not None}
+        return ran | {each.id: each.text for each in cells if each.id is not None}
+
+    @property
+    def path(self) -> str | None:
+        """Where the notebook is, as far as that is known."""
         self._evidence = self._evidence or self._gather()
         known = self._notebook.evidence if self._notebook is not None else self._evidence
         return known.path if known is not None else None
@@ -508,9 +522,10 @@ class Session:
             self._notebook = await self.codex.store.run(lambda store: recognise(store, evidence))
         return self._notebook
 
-    def service_for(self, options: ParsedLine) -> str:
-        """Return who answers a question with these options; nothing for OpenAI."""
-        return service_of(options.text("provider") or self.settings.provider)
+    @property
+    def service(self) -> str:
+        """Who answers, unless a cell says otherwise; nothing for OpenAI."""
+        return service_of(self.settings.provider)
 
     @property
     def answers(self) -> str:
@@ -520,6 +535,8 @@ class Session:
     def provider(self, choice: str | None = None) -> Provider:
         """Return the provider that `choice`, else the notebook's, stands for. Raises ConfigurationError."""
         choice = choice or self.settings.provider or None
+        if choice == LOCAL:
+            policy_bounds().check("provider", LOCAL)
         return self.local.provider if choice == LOCAL else self.codex.provider(choice)
 
     @property
@@ -601,6 +618,8 @@ class RunningTurn:
     ) -> None:
         self.prompt, self.options, self.context, self.cell = prompt, task.options, context, cell
         self.output, self._listener, self._saving = output, listener, task.saving
+        self.trace = Trace()
+        session.trace = self.trace
         self.wish: Wish
         self.question: Question | None = None
         self.is_kept = False
@@ -649,15 +668,23 @@ class RunningTurn:
         """Leave the running turns, and save what the cell's options want of the answer."""
         self._session.running.remove(self)
         self._session.ended.append(self.row())
-        if self.files is not None:
-            self._session.keep(self.files)
         del self._session.extension.turns[self.output]
         if self._saving is not None:
             self._saving.take(self.handle)
+        if self.files is not None:
+            self._session.keep(self.files)
         if self.question is not None and self.handle is not None:
             # A kernel that is to run no other cell may end at once.
             self._session.blocking.submit(self.question.note(self.handle)).result()
         self.over.set_result(None)
+
+
+def _keep_within_policy(settings: NotebookSettings) -> None:
+    """Let what nobody has chosen be what the policy of this machine has in its place."""
+    bounds, traits = policy_bounds(), settings.traits()
+    for name in ("engine", "approval", "context", "reads", "runs"):
+        if (word := getattr(settings, name)) == traits[name].default_value:
+            setattr(settings, name, bounds.usual(name, word))
 
 
 def _left_out_line(left_out: list[str]) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
-from traitlets import Bool, HasTraits, Int, Unicode
+from traitlets import Bool, Float, HasTraits, Int, Unicode
 
 from .. import __file__ as _FILE
 from .. import __version__
@@ -95,6 +95,10 @@ class NotebookSettings(HasTraits):
         "Whether stored answers will do: auto, keep, new or replay; empty: CODEX_MAGIC_ANSWERS, or auto."
     )
     runs = _setting("Whether the model may run code in this kernel: ask, probes or no.", "ask")
+    trial = Bool(False, help="Whether code is tried in a copy of the kernel before you are asked.").tag(
+        config=True
+    )
+    trial_seconds = Float(20.0, min=0.1, help="Until code that is tried is stopped.").tag(config=True)
     secrets = _setting(
         "Names of variables whose texts are never sent, with blanks between; `a.b['c']` will do."
     )

@@ -158,7 +158,11 @@ def question_html(text: QuestionText, waiting: int = 1) -> str:
     count = f"<small>1 of {waiting}</small>" if waiting > 1 else ""
     title = f'<p class="codex-title" role="alert" tabindex="-1">{escape(text.title)}{count}</p>'
     facts = "".join(f"<dt>{escape(label)}</dt><dd>{escape(value)}</dd>" for label, value in text.facts)
-    return "".join((title, *map(_passage_html, text.passages), f"<dl>{facts}</dl>" if facts else ""))
+    images = (
+        f'<img class="codex-picture" src="{escape(each)}" alt="Figure {n} of the trial">'
+        for n, each in enumerate(text.images, 1)
+    )
+    return "".join((title, *map(_passage_html, text.passages), *images, f"<dl>{facts}</dl>" if facts else ""))
 
 
 def _passage_html(passage: Passage) -> str:

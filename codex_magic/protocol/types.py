@@ -606,6 +606,19 @@ class ReadingApproval(ToolCallApproval, frozen=True):
     """Whose files it could read."""
 
 
+class Trial(Struct, frozen=True):
+    """What came of code in a copy of the kernel, of which nothing lasts; texts for a person."""
+
+    outcome: str
+    held: str = ""
+    """What could not get out of the copy, and by what."""
+    output: str = ""
+    images: tuple[str, ...] = ()
+    """PNGs, in base64."""
+    changes: tuple[str, ...] = ()
+    """What would differ in the namespace, a line each."""
+
+
 class RunApproval(ToolCallApproval, frozen=True):
     """May the model run this code in the live kernel?"""
 
@@ -614,6 +627,9 @@ class RunApproval(ToolCallApproval, frozen=True):
     """What it binds is kept; else it is dropped afterwards."""
     facts: tuple[tuple[str, str], ...] = ()
     """What reading the code tells, label and text each."""
+    no_trial: str = ""
+    """Why it can't be tried first."""
+    trial: Trial | None = None
 
 
 class CellApproval(ToolCallApproval, frozen=True):
@@ -672,6 +688,8 @@ class Decision(str, Enum):
     """Yes, and from now on, to reading any notebook; no answer to anything else. Ours, not the protocol's."""
     accept_and_run = "acceptAndRun"
     """Yes to a change of a cell, which runs then; no answer to anything else. Ours, not the protocol's."""
+    try_first = "tryFirst"
+    """No answer yet: run it in a copy of the kernel and ask again. Of a notebook's questions about code alone."""
     decline = "decline"
     """No; the model goes on without it."""
     cancel = "cancel"

@@ -23,6 +23,7 @@ from ..auth.http import ChatGPTAuth
 from ..protocol.errors import CodexError, ConfigurationError, ServiceError
 from ..protocol.ids import new_id
 from ..protocol.plain import decode_json, read_struct
+from ..protocol.policy import policy_bounds
 from ..protocol.secrets import revealed
 from ..protocol.settings import Settings
 from .failures import model_not_found
@@ -234,7 +235,15 @@ def find_model(models: list[Model], slug: str) -> Model:
 
 
 def default_model(models: list[Model]) -> Model:
-    """Return the first by priority of those the catalog shows; without a catalog's order, the only one."""
+    """Return the first by priority of those the catalog shows; without a catalog's order, the only one.
+
+    What the policy of this machine does not allow is passed over. Raises ConfigurationError.
+    """
+    bounds, there = policy_bounds(), bool(models)
+    models = [model for model in models if bounds.allows("model", model.slug)]
+    if there and not models:
+        problem = "The policy of this machine allows none of the models that the service has."
+        raise ConfigurationError(problem, hint="See `%codex status`.")
     shown = [model for model in models if model.visibility == "list"]
     if shown or len(models) == 1:
         return min(shown or models, key=_rank)

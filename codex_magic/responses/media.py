@@ -21,6 +21,7 @@ from ..net import header_value
 from ..protocol.errors import ConfigurationError, InvalidRequestError, ServiceError
 from ..protocol.ids import new_id
 from ..protocol.plain import decode_json
+from ..protocol.policy import policy_bounds
 from ..waiting import Direct, blocking
 from .inputs import image_url
 from .request import encode
@@ -44,6 +45,8 @@ _CALL_ID = re.compile(r"/(rtc_[^/?#]+)")
 
 def _json(url: str, body: Mapping[str, Any], accept: str = "application/json", **headers: str) -> Outgoing:
     kind = {"Accept": accept, "Content-Type": "application/json"}
+    if "model" in body:
+        policy_bounds().check("model", body["model"])
     return Outgoing("POST", url, kind | headers, encode(body))
 
 

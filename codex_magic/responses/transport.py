@@ -26,6 +26,7 @@ from ..net import header_value, mounts, no_answer, readable_proxies, trust, with
 from ..protocol import errors
 from ..protocol.errors import CodexError
 from ..protocol.ids import new_id
+from ..protocol.policy import policy_bounds
 from ..protocol.secrets import masked, revealed
 from ..protocol.settings import Settings
 from ..protocol.types import RateLimits
@@ -104,6 +105,7 @@ class Core:
     ) -> None:
         self.settings = settings or Settings.from_env()
         self.provider = provider = provider or chatgpt(self.settings)
+        policy_bounds().check("provider", provider.base_url)
         self.timeouts = Timeouts.of(timeout)
         if max_retries is not None:
             retry = replace(retry, request_retries=max_retries, stream_retries=max_retries)
@@ -143,6 +145,9 @@ class Core:
         parameters = {**parameters, "model": model, "prompt_cache_key": session}
         body = body_of(*self.resolve(input, parameters), is_codex=self.provider.is_codex)
         session = body["prompt_cache_key"]  # extra_body may say otherwise
+        bounds = policy_bounds()
+        bounds.check("engine", "backend")
+        bounds.check("model", body.get("model") or "")
         items, dialect = body["input"], {}
         if self._is_lite(parameters.get("lite"), model):
             body, dialect = as_lite(body), {LITE_HEADER: "true"}

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 
-from ..protocol.errors import CodexError, ServiceError
+from ..protocol.errors import CodexError, ConfigurationError, ServiceError
 from .exchange import Exchange
 from .request import LITE_HEADER
 from .streaming import Send
@@ -82,7 +82,7 @@ class TurnSocket:
         try:
             self._socket = await asyncio.wait_for(handshake(self._transport, outgoing, headers), OPEN_SECONDS)
             return
-        except (ImportError, httpx.HTTPError, CodexError, asyncio.TimeoutError) as error:
+        except (httpx.HTTPError, CodexError, asyncio.TimeoutError) as error:
             reason = str(error) or reason
         finally:
             self._opening = None
@@ -100,10 +100,13 @@ class TurnSocket:
 async def handshake(transport: Transport, outgoing: Outgoing, headers: Mapping[str, str]) -> Socket:
     """Open a WebSocket for requests like `outgoing`.
 
-    Raises ImportError without the extra that it needs, ServiceError where the service refuses, httpx.HTTPError.
+    Raises ConfigurationError without the extra that it needs, ServiceError where the service refuses, httpx.HTTPError.
     """
-    from .websocket import Socket, is_accepted  # wsproto is an extra, and its import takes a while
-
+    try:
+        from .websocket import Socket, is_accepted  # wsproto is an extra, and its import takes a while
+    except ImportError as error:
+        hint = "For faster turns of many steps: `pip install 'codex-magic[websocket]'`"
+        raise ConfigurationError("wsproto is not installed; turns go over HTTP.", hint=hint) from error
     key = base64.b64encode(os.urandom(16)).decode()
     upgrade = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13"}
     wanted = {**headers, **upgrade, "Sec-WebSocket-Key": key, "OpenAI-Beta": BETA}

@@ -23,6 +23,7 @@ from .. import __version__
 from ..engines.seam import Engine
 from ..protocol import types
 from ..protocol.errors import AuthError, CodexError, ConfigurationError, StoreError
+from ..protocol.policy import policy_bounds
 from ..protocol.settings import Settings
 from ..protocol.types import GetAccountResponse, InitializeResponse, RunInput, TurnCompleted, as_inputs
 from ..responses.parameters import takes
@@ -37,6 +38,7 @@ from .options import (
     check,
     checked,
     is_foreign,
+    within_policy,
     working_folder,
 )
 from .owner import RENEW_SECONDS
@@ -269,8 +271,9 @@ class AsyncCodex:
 
             credentials = Storage.of(settings).read()
             is_chatgpt = credentials.mode == "chatgpt" if credentials else not settings.openai_api_key
-            choice = "chatgpt" if is_chatgpt else "openai"
+            choice = self._usual_provider("chatgpt" if is_chatgpt else "openai")
         if not isinstance(choice, str):
+            policy_bounds().check("provider", choice.base_url)
             return choice
         if is_foreign(choice):
             hint = "Use chatgpt, openai, local or the base URL of a Responses server."
@@ -281,7 +284,16 @@ class AsyncCodex:
             named = {"chatgpt": chatgpt, "openai": openai}.get(choice)
             made = named(settings) if named else custom(choice, name=choice.rstrip("/"), settings=settings)
             self._providers[choice] = made
+        policy_bounds().check("provider", self._providers[choice].base_url)
         return self._providers[choice]
+
+    def _usual_provider(self, name: str) -> str:
+        """Return that name, or what the policy of this machine has in its place."""
+        bounds = policy_bounds()
+        addresses = {"chatgpt": self.settings.base_url, "openai": self.settings.openai_base_url}
+        in_order = sorted(addresses, key=lambda each: each != name)
+        allowed = (each for each in in_order if bounds.allows("provider", addresses[each]))
+        return next(allowed, bounds.usual("provider", name))
 
     async def models(
         self, *, provider: str | Provider | None = None, include_hidden: bool = False
@@ -338,11 +350,16 @@ class AsyncCodex:
         from ..responses.provider import key_of
 
         self.enter_loop()
+        bounds = policy_bounds()
+        bounds.check("engine", "app-server")
         provider, config = self._provider_for_agent(choice), self.config
         key = (provider.base_url, key_of(provider)) if provider else ("", None)
         if key not in self._agents:
             title, version = config.client_title or "codex_magic", config.client_version or __version__
-            started = config.launch_args_override, config.config_overrides, config.env or {}
+            overrides = config.config_overrides
+            if bounds.bounded("provider"):  # in place of one that the program's own file names
+                overrides = (*overrides, 'model_provider="openai"')
+            started = config.launch_args_override, overrides, config.env or {}
             launch = Launch(*started, client_title=title, client_version=version)
             stand_in = self.provider("openai") if self.settings.openai_api_key else None
             self._agents[key] = AppServerEngine(self.settings, provider, stand_in=stand_in, launch=launch)
@@ -447,6 +464,9 @@ class AsyncCodex:
         notification, and ends with TurnCompleted, after a failure too.
         """
         self.enter_loop()
+        options = within_policy(options, self.config)
+        if policy_bounds().bounded("provider"):
+            options["model_provider"] = self.provider(options.get("model_provider"))
         engine, identity = self._choose(options)
         store = self.store_of(thread.id)
         inputs, is_ephemeral = as_inputs(prompt), thread.id in self._ephemeral

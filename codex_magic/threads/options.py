@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict
 from ..engines.approvals import Approvals
 from ..protocol.errors import ConfigurationError, OptionError
 from ..protocol.plain import did_you_mean, shorten
+from ..protocol.policy import policy_bounds, word_of
 from ..protocol.settings import Settings
 from ..protocol.types import ApprovalMode, Sandbox
 
@@ -236,6 +237,46 @@ _KINDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "Sequence[Tool | Namespace | Callable[..., Any] | Mapping[str, Any]]": (_are_tools, "a list of tools"),
 }
 _ENUMS: dict[str, type[Enum]] = {"approval_mode": ApprovalMode, "sandbox": Sandbox}
+
+
+def within_policy(options: Options, config: CodexConfig) -> Options:
+    """Return what holds for a turn within the policy of this machine. Raises OptionError for what leaves it.
+
+    Where the provider is bounded, the caller says which it is: by itself the agent's program goes by its own file.
+    """
+    bounds, options = policy_bounds(), dict(options)
+    engine = options.get("engine") or config.engine
+    bounds.check("engine", engine)
+    mode = options.get("approval_mode")
+    if mode is None and (options.get("approvals") or config.approvals) is not None:
+        mode = bounds.usual("approval", "ask")
+        if mode != "ask":
+            options["approval_mode"] = next(each for each in ApprovalMode if word_of(each) == mode)
+    bounds.check("approval", mode or ApprovalMode.deny_all)
+    if options.get("sandbox") is None and engine == "app-server" and bounds.bounded("sandbox"):
+        options["sandbox"] = Sandbox.read_only
+    bounds.check("sandbox", options.get("sandbox") or Sandbox.read_only)
+    if engine == "app-server":
+        if bounds.bounded("model"):
+            options["model"] = options.get("model") or config.model or bounds.usual("model", "")
+            bounds.check("model", options["model"] or "that the agent would choose")
+        keys = [*(options.get("config") or {}), *(each.partition("=")[0] for each in config.config_overrides)]
+        for setting, names in _OF_THE_PROGRAM.items():
+            strange = [key for key in keys if key.strip().partition(".")[0] in names]
+            if bounds.bounded(setting) and (strange or config.launch_args_override):
+                what = f"config {strange[0]!r}" if strange else "launch_args_override"
+                hint = f"The policy of this machine bounds it: use `{setting}` instead."
+                raise OptionError(f"{what} can't be used here.", hint=hint)
+    return options
+
+
+_OF_THE_PROGRAM = {
+    "sandbox": ("sandbox_mode", "sandbox_workspace_write", "default_permissions", "permissions", "profile"),
+    "approval": ("approval_policy", "approvals_reviewer", "profile"),
+    "provider": ("model_provider", "model_providers", "openai_base_url", "chatgpt_base_url", "profile"),
+    "model": ("model", "review_model", "profile"),
+}
+"""Keys of the agent's config.toml that mean the same as a setting of ours."""
 
 
 def working_folder() -> str:

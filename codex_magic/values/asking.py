@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, is_dataclass
 from numbers import Number
 from pathlib import PurePath
@@ -14,7 +15,7 @@ import msgspec
 
 from ..context.describe import describe
 from ..engines.replay import input_items
-from ..protocol.errors import InvalidOutputError
+from ..protocol.errors import InvalidOutputError, NoStoredAnswerError, StoreError
 from ..protocol.plain import encodable
 from ..protocol.types import ContextInput, InputItem, TextInput, TokenUsage
 from ..responses.client import AsyncClient
@@ -24,6 +25,7 @@ from ..responses.provider import Provider
 from ..responses.structured import Format, answer_text
 from ..waiting import BackgroundLoop
 from . import host
+from .journal import Journal
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -94,8 +96,35 @@ async def ask_async(prompt: str, *values: Any, schema: Any = None, **options: Un
     inputs.sort(key=lambda part: not isinstance(part, ContextInput))
     items = await input_items([*inputs, TextInput(mask(encodable(prompt)))])
     async with client(here, options.pop("provider", None)) as service:
-        answer = await answered(service, items, wanted, parameters(here, **options))
-    return answer.text if wanted is None else wanted.value(answer.text)
+        text = await _text(here, service, items, wanted, parameters(here, **options))
+    return text if wanted is None else wanted.value(text)
+
+
+async def _text(
+    here: host.Host,
+    service: AsyncClient,
+    items: Sequence[Any],
+    wanted: Format[Any] | None,
+    chosen: Parameters,
+) -> str:
+    """Return the answer, a stored one where that will do; a new one is kept, for when it does."""
+    about = "ask", service_name(service.provider), dict(chosen), wanted and wanted.strict, items
+    if here.stored != "no":
+        with Journal(here.settings.home) as journal:
+            key = journal.key(*about)
+            if text := journal.answers([key]).get(key):
+                return text
+    if here.stored == "only":
+        raise NoStoredAnswerError
+    answer = await answered(service, items, wanted, chosen)
+    with suppress(StoreError), Journal(here.settings.home) as journal:  # it is an answer all the same
+        journal.keep(journal.key(*about), answer.text)
+    return answer.text
+
+
+def service_name(provider: Provider) -> str:
+    """Return what tells a service from others, the same tomorrow: the local one has another address each time."""
+    return provider.name if provider.name == "local" else provider.base_url
 
 
 @overload

@@ -6,7 +6,7 @@ import builtins
 import os
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from ..context.secrets import OutgoingMask
@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from ..responses.client import AsyncClient
     from ..responses.parameters import Parameters
     from ..responses.provider import Provider
+
+
+Stored = Literal["no", "first", "only"]
+"""`first`: what is not stored is asked. `only`: it is an error."""
 
 
 class Host:
@@ -39,6 +43,11 @@ class Host:
     def parameters(self) -> Parameters:
         """Return what holds for each request that does not say otherwise."""
         return {}
+
+    @property
+    def stored(self) -> Stored:
+        """Whether an answer that is stored will do."""
+        return "only" if self.settings.answers == "replay" else "no"
 
     async def limits(self, service: AsyncClient) -> RateLimits | None:
         """Return what is left of the plan that pays for `service`; `None` without one. Raises CodexError."""

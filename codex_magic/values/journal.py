@@ -38,6 +38,10 @@ MIGRATIONS = (
         key BLOB NOT NULL, turn TEXT NOT NULL, at REAL NOT NULL, PRIMARY KEY (key, turn)
     ) WITHOUT ROWID
     """,
+    """
+    -- What else is known of a turn's question. `source`: the key of its cell's text.
+    CREATE TABLE asked (turn TEXT NOT NULL PRIMARY KEY, effort TEXT NOT NULL, source BLOB NOT NULL) WITHOUT ROWID
+    """,
 )
 
 
@@ -66,10 +70,18 @@ class Journal:
         user's secret, which is in it."""
         return hmac.digest(self._secret, msgspec.json.encode(parts), "sha256")
 
-    def note_turn(self, keys: Iterable[bytes], turn_id: str) -> None:
-        """Note that the question behind these keys was answered in that turn."""
+    def note_turn(self, keys: Iterable[bytes], turn_id: str, *, effort: str, source: str) -> None:
+        """Note that the question behind these keys was answered in that turn, asked by a cell of this source."""
         for key in keys:
             self._run("INSERT OR REPLACE INTO questions VALUES (?, ?, ?)", key, turn_id, time.time())
+        self._run(
+            "INSERT OR REPLACE INTO asked VALUES (?, ?, ?)", turn_id, effort, self.key("source", source)
+        )
+
+    def asked(self, turn_id: str) -> tuple[str, bytes] | None:
+        """Return the effort of a turn and the key of the source of its cell."""
+        row = self._run("SELECT effort, source FROM asked WHERE turn = ?", turn_id).fetchone()
+        return (str(row["effort"]), bytes(row["source"])) if row else None
 
     def turns(self, key: bytes) -> list[str]:
         """Return the turns that have answered this question, the latest first."""

@@ -19,13 +19,13 @@ from typing import Any, Literal
 from ..context.tokens import estimate
 from ..engines.replay import input_items
 from ..protocol import errors
-from ..protocol.errors import CodexError, OptionError
+from ..protocol.errors import CodexError, NoStoredAnswerError, OptionError
 from ..protocol.types import ContextInput, RateLimits, TextInput, TokenUsage
 from ..responses.exchange import PATIENT, RetryPolicy
 from ..responses.provider import Provider
 from ..responses.structured import Format
 from . import host
-from .asking import LOOP, answered, client, parameters
+from .asking import LOOP, answered, client, parameters, service_name
 from .journal import Journal
 from .limiter import Limiter
 from .progress import bar
@@ -202,24 +202,33 @@ class Run:
         """Find out what is to be asked, and about how much that is. Raises CodexError."""
         job = self.job
         self._parameters = parameters(self._here, **job.options)
-        if not self._parameters.get("model"):
-            self._parameters["model"] = (await self._client.models.default()).slug
+        service = service_name(self._client.provider)
+        self._parameters["model"] = self._parameters.get("model") or await self._default_model(service)
         schema = job.wanted.strict if job.wanted else None
-        about = self._client.provider.base_url, dict(self._parameters), schema
+        about = service, dict(self._parameters), schema
         unique: dict[bytes, Prompt] = {}
         for number, question in enumerate(job.questions):
             if isinstance(question, Prompt):
                 key = self._keys[number] = self._journal.key(*about, question)
                 unique.setdefault(key, question)
-        kept = self._journal.answers(unique) if job.cache else {}
+        kept = self._journal.answers(unique) if job.cache or self._here.stored == "only" else {}
         self._answers = {key: text for key, text in kept.items() if self._fits(text)}
         self.kept = len(self._answers)
         self._pending.extend((key, each) for key, each in unique.items() if key not in self._answers)
         self.to_ask = len(self._pending)
         self.tokens_in = self._estimate(schema)
-        if self.needs_yes and not job.confirmed:
+        if self.needs_yes and not job.confirmed and self._here.stored != "only":
             with suppress(CodexError):  # it is for the question alone
                 self._limits = await self._here.limits(self._client)
+
+    async def _default_model(self, service: str) -> str:
+        """Return the model that the service chooses; where stored answers will do, the one that it chose last."""
+        key = self._journal.key("default model", service)
+        known = self._journal.answers([key]).get(key, "") if self._here.stored != "no" else ""
+        if not known and self._here.stored != "only":
+            known = (await self._client.models.default()).slug
+            self._journal.keep(key, known)
+        return known
 
     def _fits(self, text: str) -> bool:
         with suppress(errors.InvalidOutputError):
@@ -317,6 +326,11 @@ class Run:
         return self.job.budget is None or spent <= self.job.budget
 
     async def _row(self, key: bytes, question: Prompt) -> None:
+        if self._here.stored == "only":
+            self._failures[key] = NoStoredAnswerError()
+            if self.job.on_error == "raise":
+                raise self._failures[key]
+            return
         data = [] if question.data is None else [ContextInput("value", self._mask(question.data))]
         items = await input_items([*data, TextInput(self._mask(question.text))])
         failures = refusals = 0

@@ -63,6 +63,8 @@ def told_again(stored: TurnRecord, note: str) -> Work:
         for item in items:
             if isinstance(item, TEXTS):
                 tell(types.ItemCompleted(*about, item, replayed(item)))
+        if stored.usage is not None:
+            tell(types.TokenUsageUpdated(*about, stored.usage))
         steps = sum(not isinstance(item, TEXTS + SAYS_NOTHING) for item in items)
         left_out = f" · {steps} step{'s' * (steps > 1)} not repeated" if steps else ""
         tell(types.Noted(request.thread_id, note + left_out))

@@ -31,6 +31,11 @@ export function seenRuns(text: string): Run<'seen' | 'hidden'>[] {
     .filter(run => run.text !== '');
 }
 
+/** Whether an address is a picture by itself, and nothing is fetched for it. */
+export function isPicture(address: string): boolean {
+  return /^data:image\/(png|jpeg);base64,[A-Za-z0-9+/=]*$/.test(address);
+}
+
 /** What a key event says. */
 export type Key = Pick<KeyboardEvent, 'key' | 'shiftKey' | 'ctrlKey' | 'altKey' | 'metaKey' | 'repeat'>;
 

@@ -2,7 +2,7 @@ import type { Kernel } from '@jupyterlab/services';
 import type { TranslationBundle } from '@jupyterlab/translation';
 import { Widget } from '@lumino/widgets';
 
-import { UNREADY_MS, chosen, diffRuns, seenRuns } from './approval';
+import { UNREADY_MS, chosen, diffRuns, isPicture, seenRuns } from './approval';
 import type { CellEdit } from './edit';
 import { element, keepKeys } from './element';
 import { askIcon } from './icon';
@@ -140,6 +140,7 @@ export class Cards extends Widget {
       'jp-codex-card',
       head,
       ...card.passages.flatMap(passage => this.passage(passage)),
+      ...this.pictures(card),
       facts(card),
       this.answers,
       this.note,
@@ -186,6 +187,15 @@ export class Cards extends Widget {
       box,
       ...(hint ? [element('p', 'jp-codex-hint', hint)] : [])
     ];
+  }
+
+  private pictures({ images }: Card): Node[] {
+    return images.filter(isPicture).map((address, index) => {
+      const image = element('img', 'jp-codex-picture');
+      image.src = address;
+      image.alt = this.trans.__('Figure %1 of the trial', index + 1);
+      return image;
+    });
   }
 
   private buttons(card: Card): Node[] {

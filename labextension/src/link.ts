@@ -24,21 +24,25 @@ const unheard = new WeakSet<Kernel.IKernelConnection>();
  * Send one request over the control channel, which a busy kernel reads too; `null` where nothing comes back.
  *
  * Where the kernel takes it and no reply comes, it is sent again for a reply that all clients hear. A kernel without
- * codex_magic replies nothing at all, which is a refusal. `doneMs`: how long the reply may take from when the kernel
- * has taken the request.
+ * codex_magic replies nothing at all, which is a refusal. `patienceMs`: how long the reply may take from when the
+ * kernel has taken the request, which then is sent once.
  */
 export async function request<R extends Reply>(
   kernel: Kernel.IKernelConnection,
   content: Request,
-  doneMs = DONE_MS
+  patienceMs?: number
 ): Promise<R | null> {
+  if (patienceMs !== undefined) {
+    const reply = await send<R>(kernel, { ...content, aloud: unheard.has(kernel) }, patienceMs);
+    return reply === 'taken' ? null : reply;
+  }
   if (!unheard.has(kernel)) {
-    const reply = await send<R>(kernel, content, doneMs);
+    const reply = await send<R>(kernel, content);
     if (reply !== 'taken') {
       return reply;
     }
   }
-  const reply = await send<R>(kernel, { ...content, aloud: true }, doneMs);
+  const reply = await send<R>(kernel, { ...content, aloud: true });
   if (reply === 'taken') {
     return { ok: false } as R;
   }
@@ -52,7 +56,7 @@ export async function request<R extends Reply>(
 async function send<R extends Reply>(
   kernel: Kernel.IKernelConnection,
   content: Request & { aloud?: boolean },
-  doneMs: number
+  doneMs = DONE_MS
 ): Promise<R | 'taken' | null> {
   // The types know Jupyter's own messages alone; any other passes as it is.
   const message = KernelMessage.createMessage({

@@ -102,8 +102,8 @@ export class CodexModel implements ICodexModel {
     kernel.iopubMessage.connect(this.onMessage, this);
     this.listening = listen(kernel, {
       delta: ({ id, bundle, asks }) => {
-        const isKnown = this.status_?.running.some(each => each.id === id);
-        if (bundle !== undefined || asks !== undefined || !isKnown) {
+        if (bundle !== undefined || asks !== undefined || !this.heard.has(id)) {
+          this.heard.add(id);
           void this.refresh();
         }
       },
@@ -184,6 +184,8 @@ export class CodexModel implements ICodexModel {
   private state_: State = 'none';
   private status_: Status | null = null;
   private listening: IDisposable | null = null;
+  /** Answers that have begun. */
+  private readonly heard = new Set<string>();
   private readonly commands = new Set<string | undefined>();
   private isAsking = false;
   private isStale = false;

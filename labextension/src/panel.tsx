@@ -167,6 +167,13 @@ function Shelf(props: Props): React.ReactElement {
             {chat.area && (
               <div className="cdx-live">
                 <Hosted widget={chat.area} />
+                <UseSignal signal={chat.area.model.changed}>
+                  {() =>
+                    chat.isRunning && !chat.area?.model.length ? (
+                      <span className="cdx-quietline">{trans.__('Waiting for the kernel …')}</span>
+                    ) : null
+                  }
+                </UseSignal>
                 {!chat.isRunning && (
                   <button type="button" className="cdx-g" onClick={() => chat.clear()}>
                     {trans.__('Close')}

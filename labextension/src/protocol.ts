@@ -214,6 +214,8 @@ export type Card = {
   title: string;
   passages: Passage[];
   facts: [string, string][];
+  /** Pictures that code made when it was tried, as `data:` addresses. */
+  images: string[];
   choices: Choice[];
   /** How many questions of this answer wait, with this one. */
   waiting: number;

@@ -71,6 +71,7 @@ const plugin: JupyterFrontEndPlugin<ICodexModel> = {
       item: new StatusWidget(),
       align: 'right',
       rank: 10,
+      priority: 1,
       isActive: () => barItem(model.state, model.status, trans) !== null,
       activeStateChanged: model.changed
     });

@@ -132,6 +132,7 @@ const plugin: JupyterFrontEndPlugin<void> = {
             title: trans.__('Budget of a day'),
             description: trans.__('Tokens; when so many are spent, there are no suggestions until tomorrow.'),
             type: 'number',
+            multipleOf: 1,
             minimum: 0
           }
         }

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 
 import { describe, expect, it } from 'vitest';
 
-import { type Key, chosen, diffRuns, seenRuns, unanswered } from '../src/approval';
+import { type Key, chosen, diffRuns, isPicture, seenRuns, unanswered } from '../src/approval';
 import type { Card } from '../src/protocol';
 
 function fixture(name: string): unknown {
@@ -24,6 +24,15 @@ const NO_KEY: Key = {
 function answer(key: Partial<Key>): string | undefined {
   return chosen({ ...NO_KEY, ...key }, CARD.choices)?.label;
 }
+
+describe('isPicture', () => {
+  it('lets only what is a picture by itself onto a card', () => {
+    expect(isPicture('data:image/png;base64,iVBORw0KGgo=')).toBe(true);
+    expect(isPicture('https://example.com/a.png')).toBe(false);
+    expect(isPicture('data:image/svg+xml;base64,PHN2Zz4=')).toBe(false);
+    expect(isPicture('data:image/png;base64," onerror="alert(1)')).toBe(false);
+  });
+});
 
 describe('chosen', () => {
   it('takes plain letters for what declines, and letters with Shift for what approves', () => {

@@ -13,6 +13,8 @@ from tests.end_to_end.browser import Visit, opening
 from tests.end_to_end.held import hold
 from tests.end_to_end.lab import BUILT, JupyterServer, served
 from tests.end_to_end.notebooks import notebook_of
+from tests.end_to_end.threads import fill
+from tests.peers.agent import escalated
 from tests.service import LocalService, start
 
 pytestmark = [
@@ -228,3 +230,137 @@ def test_one_click_signs_in_by_a_code(opened: Opener, home: Path) -> None:
     item(visit).click()
     expect(panel(visit).locator(".cdx-live")).to_contain_text("Copy the code", ignore_case=True)
     pictures(visit, "sign-in")
+
+
+def test_a_question_that_waits_is_reviewed_at_its_card_and_never_answered_in_the_panel(
+    opened: Opener,
+) -> None:
+    pytest.importorskip("codex_cli_bin")
+    command = escalated("echo written > out.txt")
+    cells = ["# filler\n" * 60, f"%%codex --agent --background --new\n{command}", *["1 + 1"] * 30]
+    visit = opened(f"{LOAD}\n%codex provider local", *cells)
+    shown = show(visit)
+    visit.run_all()
+    waits = shown.get_by_role("region", name="Needs your approval")
+    expect(waits).to_contain_text("echo written > out.txt", timeout=30_000)
+    expect(item(visit)).to_contain_text("1 approval waiting")
+    assert not waits.get_by_role("button", name="Approve").count()
+    pictures(visit, "waiting")
+    assert faults(visit, ".cdx-panel") == []
+    waits.get_by_role("button", name="Review").click()
+    title = visit.page.locator(".jp-Notebook .jp-codex-card .jp-codex-title")
+    expect(title).to_be_focused()
+    expect(title).to_be_in_viewport()
+    visit.page.locator(".jp-codex-card").get_by_role("button", name="Decline", exact=True).click()
+    expect(waits).to_have_count(0)
+    expect(visit.page.locator(".jp-codex-answer")).to_contain_text("Not run: declined")
+
+
+def test_what_the_panels_own_question_asks_is_reviewed_in_a_dialog(opened: Opener) -> None:
+    pytest.importorskip("codex_cli_bin")
+    visit = opened(f"{LOAD}\n%codex provider local\n%codex engine app-server")
+    visit.run_all()
+    shown = show(visit)
+    box = shown.get_by_role("textbox", name="Ask Codex")
+    box.fill(escalated("echo written > out.txt"))
+    box.press("Enter")
+    waits = shown.get_by_role("region", name="Needs your approval")
+    expect(waits).to_contain_text("echo written > out.txt", timeout=30_000)
+    expect(shown.get_by_role("button", name="Approve")).to_have_count(0)
+    waits.get_by_role("button", name="Review").click()
+    card = visit.page.get_by_role("dialog").locator(".jp-codex-card")
+    expect(card.get_by_role("region", name="Command")).to_have_text("echo written > out.txt")
+    pictures(visit, "dialog")
+    card.get_by_role("button", name="Approve", exact=True).click()
+    expect(card).to_have_count(0)
+    expect(shown.locator(".cdx-turn")).to_contain_text("Ran echo written > out.txt", timeout=30_000)
+
+
+def test_in_320_pixels_nothing_is_cut_off(opened: Opener) -> None:
+    visit = opened(LOAD, "%%codex\necho: " + "unbreakable" * 12)
+    visit.run_all()
+    shown = show(visit)
+    visit.page.set_viewport_size({"width": 320, "height": 640})
+    row(visit, "unbreakable").locator(".cdx-row").click()
+    expect(shown.locator(".cdx-turn")).to_contain_text("unbreakable")
+    pictures(visit, "narrow")
+    wide = "panel => [...panel.querySelectorAll('*')].filter(each => each.scrollWidth > panel.clientWidth && getComputedStyle(each).overflowX == 'visible').map(each => each.outerHTML.slice(0, 90))"
+    assert shown.evaluate(wide) == []
+
+
+PAINTED = """async ({ search, first }) => {
+    const panel = document.querySelector('.cdx-panel');
+    const tasks = [];
+    const observer = new PerformanceObserver(list => tasks.push(...list.getEntries().map(each => each.duration)));
+    observer.observe({ entryTypes: ['longtask'] });
+    const field = panel.querySelector('input[type=search]');
+    const begun = performance.now();
+    Object.getOwnPropertyDescriptor(HTMLInputElement.prototype, 'value').set.call(field, search);
+    field.dispatchEvent(new InputEvent('input', { bubbles: true }));
+    while (!panel.querySelector('.cdx-row')?.textContent.includes(first)) {
+        await new Promise(requestAnimationFrame);
+    }
+    const took = performance.now() - begun;
+    observer.disconnect();
+    return { took, longest: Math.max(0, ...tasks) };
+}"""
+"""Search, and wait until the first line is another one: milliseconds, and the longest task of over 50 ms."""
+
+SCROLLED = """async () => {
+    const list = document.querySelector('.cdx-list');
+    const tasks = [];
+    const observer = new PerformanceObserver(entries => tasks.push(...entries.getEntries().map(each => each.duration)));
+    observer.observe({ entryTypes: ['longtask'] });
+    let rows = 0;
+    for (let last = -1; list.scrollTop !== last || rows < 1; ) {
+        last = list.scrollTop;
+        list.scrollTop += 2000;
+        for (let frames = 0; frames < 10; frames++) await new Promise(requestAnimationFrame);
+        rows = Math.max(rows, list.querySelectorAll('.cdx-row').length);
+        if (last > 80_000) break;
+    }
+    observer.disconnect();
+    return { scrolled: list.scrollTop, rows, longest: Math.max(0, ...tasks) };
+}"""
+"""Scroll down through the list: how far, lines in the page at most, and the longest task of over 50 ms."""
+
+
+def test_ten_thousand_threads_are_listed_searched_and_scrolled_as_fast_as_a_hundred(
+    service: LocalService, chromium_browser: Browser, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """The paint itself is measured in the page, in turns, so that a busy machine slows both."""
+    took: dict[int, dict[str, list[float]]] = {}
+    for number in (100, 10_000):
+        home = tmp_path_factory.mktemp("home")
+        service.sign_in(home / ".codex")
+        fill(home / "codex-magic", number)
+        with (
+            served(tmp_path_factory, home, service, extended=True) as server,
+            opening(chromium_browser, server) as opened,
+        ):
+            visit = opened(notebook_of(LOAD))
+            visit.run_all()
+            shown = show(visit)
+            expect(shown.locator(".cdx-row").first).to_contain_text("Question number 0.")
+            measured: dict[str, list[float]] = {"all": [], "one": []}
+            tasks: dict[str, list[float]] = {"all": [], "one": []}
+            for _ in range(7):
+                for name, search, first in (("one", "NUMBER 99.", "number 99."), ("all", "", "number 0.")):
+                    painted = visit.page.evaluate(PAINTED, {"search": search, "first": first})
+                    measured[name].append(painted["took"])
+                    tasks[name].append(painted["longest"])
+            took[number] = measured
+            assert max(map(min, tasks.values())) <= 100, "what is long is so each time"
+            if number == 10_000:
+                scrolls = [visit.page.evaluate(SCROLLED) for _ in range(2)]
+                assert scrolls[-1]["scrolled"] > 20_000
+                assert max(each["rows"] for each in scrolls) < 60, "only what is in view is in the page"
+                assert min(each["longest"] for each in scrolls) <= 100
+                visit.screenshot("panel-many")
+                shown.locator(".cdx-row[tabindex='0']").focus()
+                for key, number_of in (("Home", 0), ("ArrowDown", 1), ("ArrowDown", 2), ("ArrowUp", 1)):
+                    visit.page.keyboard.press(key)
+                    expect(shown.locator(".cdx-row:focus")).to_contain_text(f"Question number {number_of}.")
+    for name, times in took[10_000].items():
+        ratio = min(times) / min(took[100][name])
+        assert ratio <= 2, f"{name}: {times}, and with a hundred {took[100][name]}"

@@ -166,6 +166,7 @@ TAKES: dict[str, tuple[str, ...]] = {
     **dict.fromkeys("cwd prompts".split(), ("there/",)),
     "peek": (),
     "doctor": ("--offline", "--report"),
+    **dict.fromkeys("peek provenance trace export".split(), ()),
     "help": ("help", "new"),
 }
 """Every command, and words that may stand behind it."""

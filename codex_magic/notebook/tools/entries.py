@@ -12,6 +12,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from msgspec.structs import replace
+
 from ...protocol.types import (
     ApprovalDecision,
     ApprovalRequest,
@@ -223,17 +225,20 @@ def offered(
     tools = [each for each in tools if session.tools.is_on(each.name)]
     tools += session.tools.offered(session.shell.user_ns, NAMES, context.notes)
 
+    async def ask_here(request: ApprovalRequest) -> ApprovalDecision | None:
+        decision = await ask(request)
+        place.page = session.extension.questions.page_of(request)
+        return decision
+
     async def decide(request: ApprovalRequest) -> ApprovalDecision | None:
         if isinstance(request, FileChangeApproval) and _is_of_notebook(request, context.path):
             note = "Codex wanted to write the file of a notebook that is open. It was told to change cells instead."
             place.put(partial(session.screen.say, note))
             return DeclineBecause(NO_FILE, by_user=False)
-        if isinstance(request, RunApproval | CellApproval):
-            decision = await ask(request)
-            place.page = session.extension.questions.page_of(request)
-            if isinstance(request, RunApproval):
-                return running.decide(request, decision)
-            return cells.made().decide(request, decision)
+        if isinstance(request, RunApproval):
+            return running.decide(request, await _ask_to_run(session, ask_here, place, request))
+        if isinstance(request, CellApproval):
+            return cells.made().decide(request, await ask_here(request))
         if isinstance(request, McpToolApproval) and not session.tools.is_on(
             f"{request.server}.{request.tool}"
         ):
@@ -254,6 +259,21 @@ def _is_of_notebook(request: FileChangeApproval, path: str | None) -> bool:
     changed = [str(change.get("path")) for change in request.changes]
     notebooks = [each for each in changed if each.endswith(".ipynb") and os.path.exists(each)]
     return any(path is None or os.path.realpath(each) == os.path.realpath(path) for each in notebooks)
+
+
+async def _ask_to_run(
+    session: Session, ask: Ask, place: Place, request: RunApproval
+) -> ApprovalDecision | None:
+    """Ask, and ask again with what came of it when the user wants to see the code tried first."""
+    tries = place.tries_first and not request.no_trial
+    while (decision := Decision.try_first if tries else await ask(request)) is Decision.try_first:
+        from .running import bench_of  # few turns run code
+
+        bench, tries = bench_of(session, place), False
+        seconds = session.settings.trial_seconds
+        trial = await bench.try_first(request.code, stays=request.stays, seconds=seconds)
+        request = replace(request, trial=trial)
+    return decision
 
 
 def _tool(entry: Entry, permission: ReadPermission | RunPermission | CellTools, *about: Any) -> Tool:

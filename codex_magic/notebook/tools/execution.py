@@ -60,7 +60,7 @@ class Execution:
     """What differs in the namespace, a line each."""
 
 
-class _Ends:
+class Ends:
     """The beginning and the end of a text that may be endless."""
 
     def __init__(self) -> None:
@@ -84,10 +84,12 @@ class _Ends:
         return self._head + left_out + "".join(self._tail)
 
 
-class _Recorder:
+class Recorder:
     """Takes what the code of one context shows; passes it on where it `is_shown`."""
 
-    def __init__(self, *, is_shown: bool, is_guarded: bool) -> None:
+    refusal = "Nobody has allowed this code to {act}."
+
+    def __init__(self, *, is_shown: bool, is_guarded: bool = False) -> None:
         self.is_shown, self.is_guarded = is_shown, is_guarded
         self.is_over = False
         self.acted = ""
@@ -98,7 +100,7 @@ class _Recorder:
     def write(self, name: str, text: str) -> None:
         last = self._outputs[-1] if self._outputs else {}
         if last.get("name") != name:
-            last = {"output_type": "stream", "name": name, "text": _Ends()}
+            last = {"output_type": "stream", "name": name, "text": Ends()}
             self._outputs.append(last)
         last["text"].add(text)
 
@@ -133,9 +135,16 @@ class _Recorder:
         message = {**message, "content": {**content, "transient": {**transient, "display_id": id}}}
         return message if self.is_shown else None
 
-    def fail(self, error: BaseException, lines: list[str]) -> None:
-        name, text = type(error).__name__, _text_of(error)
+    def fail(self, name: str, text: str, lines: list[str]) -> None:
         self._outputs.append({"output_type": "error", "ename": name, "evalue": text, "traceback": lines})
+
+    def permits(self, event: str, args: tuple[Any, ...]) -> bool:
+        """Whether an audit event that acts does no harm where this code runs."""
+        return not self.is_guarded
+
+    def release(self) -> None:
+        """Refuse no more: what comes is not the code's own."""
+        self.is_guarded = False
 
     def outputs(self) -> list[Output]:
         return [
@@ -144,7 +153,15 @@ class _Recorder:
         ]
 
 
-_recorder: ContextVar[_Recorder | None] = ContextVar("codex_magic_recorder", default=None)
+_recorder: ContextVar[Recorder | None] = ContextVar("codex_magic_recorder", default=None)
+_of_process: Recorder | None = None  # records what no other one does
+
+
+def record_process(recorder: Recorder) -> None:
+    """Record, and guard, all that this process does from now on: it is a copy of the kernel that tries code."""
+    global _of_process
+    _of_process = recorder
+    _guard()
 
 
 def is_running() -> bool:
@@ -152,10 +169,10 @@ def is_running() -> bool:
     return _current() is not None
 
 
-def _current() -> _Recorder | None:
+def _current() -> Recorder | None:
     """Return what records here; tasks of the code go on after its end, and are heard by nobody then."""
     recorder = _recorder.get()
-    return None if recorder is None or recorder.is_over else recorder
+    return _of_process if recorder is None or recorder.is_over else recorder
 
 
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
@@ -189,10 +206,11 @@ def _audit(event: str, args: tuple[Any, ...]) -> None:
     if not act:
         return
     recorder = _current()
-    if recorder is not None and recorder.is_guarded:
-        if not str(args[0]).endswith(".pyc") and "__pycache__" not in str(args[0]):
+    if recorder is not None and not recorder.permits(event, args):
+        where = str(args[0]) if args else ""
+        if not where.endswith(".pyc") and "__pycache__" not in where:
             recorder.acted = recorder.acted or act
-        raise PermissionError(f"Nobody has allowed this code to {act}.")
+        raise PermissionError(recorder.refusal.format(act=act))
 
 
 class _Tee:
@@ -227,14 +245,17 @@ class Runner:
         self._runs = False
         self._was_stopped = False
 
-    async def run(self, code: str, *, is_probe: bool = False, is_guarded: bool = False) -> Execution:
+    async def run(
+        self, code: str, *, is_probe: bool = False, is_guarded: bool = False, recorder: Recorder | None = None
+    ) -> Execution:
         """Run `code`; what it fails with is in the result. A probe's names and outputs are dropped afterwards.
 
         `is_guarded`: what it does beyond this process's memory is refused, as far as Python tells of it.
+        `recorder`: takes what is shown, in place of one of its own.
         """
         if is_guarded:
             _guard()
-        recorder = _Recorder(is_shown=not is_probe, is_guarded=is_guarded)
+        recorder = recorder or Recorder(is_shown=not is_probe, is_guarded=is_guarded)
         execution = Execution()
         self._was_stopped = False
         token = _recorder.set(recorder)
@@ -251,7 +272,8 @@ class Runner:
                     for step, is_async in steps:
                         await self._step(step, globals_, namespace, is_async=is_async)
                 except BaseException as error:  # noqa: BLE001  # whatever the code raises is its result
-                    execution.error, recorder.is_guarded = error, False
+                    execution.error = error
+                    recorder.release()
                     self._show_error(error, recorder)
                 self._hooks("post_execute")
         finally:
@@ -300,7 +322,7 @@ class Runner:
         return steps
 
     @contextmanager
-    def _output_recorded(self, recorder: _Recorder) -> Iterator[None]:
+    def _output_recorded(self, recorder: Recorder) -> Iterator[None]:
         shell = self._shell
         old = sys.stdout, sys.stderr, sys.displayhook
         sys.stdout, sys.stderr = _Tee("stdout", old[0]), _Tee("stderr", old[1])
@@ -400,7 +422,7 @@ class Runner:
         except Exception:  # noqa: BLE001  # as IPython does
             sys.stderr.write(f"The hook {event} failed.\n{traceback.format_exc()}")
 
-    def _show_error(self, error: BaseException, recorder: _Recorder) -> None:
+    def _show_error(self, error: BaseException, recorder: Recorder) -> None:
         try:
             lines = self._traceback(error)
         except Exception:  # noqa: BLE001  # an error's own methods run there
@@ -408,7 +430,7 @@ class Runner:
         if recorder.is_shown:
             # As text of an error: as an error output papermill would call the whole notebook failed.
             self._plainly("\n".join(lines) + "\n")
-        recorder.fail(error, lines)
+        recorder.fail(type(error).__name__, _text_of(error), lines)
 
     def _plainly(self, text: str) -> None:
         """Print, without recording it a second time."""

@@ -13,6 +13,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from ...protocol.errors import StoreError
+from ...protocol.policy import policy_bounds
 from ...protocol.types import (
     ApprovalDecision,
     ApprovalRequest,
@@ -110,8 +111,12 @@ class RunPermission:
         if is_quiet and await self._reading.is_allowed():
             self._quiet.add((code, scope))
             return None
+        from .trial import why_not
+
         only_looks = [("It seems to", "only look"), ("Afterwards", "its names are dropped")]
-        return RunApproval(*about, code, scope == COMMIT, tuple(seen or only_looks))
+        return RunApproval(
+            *about, code, scope == COMMIT, tuple(seen or only_looks), why_not(self._session.shell)
+        )
 
     def decide(self, request: RunApproval, decision: ApprovalDecision | None) -> ApprovalDecision | None:
         """Note the answer to a question."""
@@ -148,6 +153,8 @@ async def _allow(session: Session, answer: ApprovalDecision, folder: str) -> Non
 
 
 async def _is_kept(session: Session) -> bool:
+    if not policy_bounds().always:
+        return False
     kept, _ = await _kept(session)
     return bool(kept)
 

@@ -13,6 +13,7 @@ class Place:
     `put` has something called in the thread that paints the turn. `output`: the id of the turn's answer.
     `committed`: code for the next cell. `below`: the id of the last cell that the turn has added.
     `page`: the session of the page where the user answered last.
+    `tries_first`: what needs a yes is tried in a copy of the kernel before the question.
     """
 
     def __init__(
@@ -23,9 +24,11 @@ class Place:
         is_blocking: bool,
         is_background: bool,
         output: str = "",
+        tries_first: bool = False,
     ) -> None:
         self.put, self.context, self.output = put, context, output
         self.is_blocking, self.is_background = is_blocking, is_background
+        self.tries_first = tries_first
         self.committed: list[str] = []
         self.below = self.page = ""
         self.is_closed = False

@@ -61,11 +61,10 @@ async def execute(
     is_guarded: bool = False,
 ) -> Any:
     """Run code that is allowed, in the cell that a page has made ready for it. Raises ToolCallError."""
-    if place.bench is None:
-        place.bench = Workbench(session.shell, place, session.committed)
+    bench = bench_of(session, place)
     failed, message = True, in_cell.message if in_cell is not None else None
     try:
-        execution = await place.bench.run(code, is_probe=is_probe, is_guarded=is_guarded, message=message)
+        execution = await bench.run(code, is_probe=is_probe, is_guarded=is_guarded, message=message)
         failed = execution.error is not None
     finally:
         if in_cell is not None:
@@ -80,6 +79,13 @@ async def execute(
     if execution.error is not None:
         raise ToolCallError(str(result[0] if isinstance(result, list) else result))
     return result
+
+
+def bench_of(session: Session, place: Place) -> Workbench:
+    if place.bench is None:
+        place.bench = Workbench(session.shell, place, session.committed)
+    bench: Workbench = place.bench
+    return bench
 
 
 def _told(execution: Execution, mask: Callable[[str], str]) -> Any:

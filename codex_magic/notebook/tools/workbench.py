@@ -11,6 +11,7 @@ from contextlib import contextmanager, nullcontext, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from ...protocol.types import Trial
 from .changes import Before, Commit, remember
 from .execution import Execution, Runner
 from .files import Picture
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
     from .place import Place
+    from .trial import Copy
 
 NO_AWAIT = (
     "`await` can't be used at the top here: the cell blocks the event loop. Use asyncio.run in a thread."
@@ -30,11 +32,19 @@ class Work:
     it never ran. `message`: whose outputs a page shows in another cell than the one that asks."""
 
     def __init__(
-        self, code: str, *, is_probe: bool, is_guarded: bool, message: Mapping[str, Any] | None = None
+        self,
+        code: str,
+        *,
+        is_probe: bool,
+        is_guarded: bool = False,
+        message: Mapping[str, Any] | None = None,
+        trial_seconds: float = 0.0,
     ) -> None:
+        """`trial_seconds`: it is only tried, for so long; `tried` has what came of it."""
         self.code, self.is_probe, self.is_guarded = code, is_probe, is_guarded
-        self.message = message
+        self.message, self.trial_seconds = message, trial_seconds
         self.done: Future[Execution] = Future()
+        self.tried: Future[Trial] = Future()
 
 
 class Workbench:
@@ -45,17 +55,27 @@ class Workbench:
         self._place, self._committed = place, committed
         self._runner = Runner(shell)
         self._open: list[Work] = []
+        self._copies: list[Copy] = []
 
     async def run(
         self, code: str, *, is_probe: bool, is_guarded: bool, message: Mapping[str, Any] | None = None
     ) -> Execution:
         """Run code, from the engine's loop. Raises CancelledError when the turn ends before it has begun."""
         work = Work(code, is_probe=is_probe, is_guarded=is_guarded, message=message)
+        self._add(work)
+        return await asyncio.wrap_future(work.done)
+
+    async def try_first(self, code: str, *, stays: bool, seconds: float) -> Trial:
+        """Run code in a copy of the kernel, as `run` does in the kernel itself. Raises CancelledError."""
+        work = Work(code, is_probe=not stays, trial_seconds=seconds)
+        self._add(work)
+        return await asyncio.wrap_future(work.tried)
+
+    def _add(self, work: Work) -> None:
         if self._place.is_closed:
             raise asyncio.CancelledError
         self._open.append(work)
         self._place.put(partial(self._take, work))
-        return await asyncio.wrap_future(work.done)
 
     def waits(self) -> bool:
         """Whether a cell of the user's runs, which the code of a background turn waits for."""
@@ -79,9 +99,16 @@ class Workbench:
         """Stop what runs, and begin nothing more; from any thread."""
         for work in self._open:
             work.done.cancel()
+            work.tried.cancel()
+        for copy in self._copies:
+            copy.kill()
         self._runner.interrupt()
 
     async def _run(self, work: Work) -> None:
+        if work.trial_seconds:
+            self._open.remove(work)
+            self._try(work)
+            return
         if not work.done.set_running_or_notify_cancel():
             return
         before = Before(self._shell.user_ns, work.code)
@@ -104,6 +131,28 @@ class Workbench:
         with suppress(InvalidStateError):
             work.done.set_result(execution)
         self._place.put(partial(self._take, work))
+
+    def _try(self, work: Work) -> None:
+        from .trial import Copy, why_not
+
+        if not work.tried.set_running_or_notify_cancel():
+            return
+        why = why_not(self._shell)
+        if not why:
+            try:
+                copy = Copy(
+                    self._shell,
+                    self._runner,
+                    work.code,
+                    stays=not work.is_probe,
+                    seconds=work.trial_seconds,
+                    done=work.tried,
+                )
+                self._copies.append(copy)
+            except (OSError, RuntimeError) as error:
+                why = str(error)
+        if why:
+            work.tried.set_result(Trial(f"not tried: {why}"))
 
     def _work_off(self, steps: Coroutine[Any, Any, None]) -> None:
         """Run steps to their end here, where a loop may be running that nobody can await."""
