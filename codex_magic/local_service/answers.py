@@ -198,7 +198,7 @@ def _suggestion(_: Conversation, code: re.Match[str]) -> str:
 
 
 _SCRIPTED: tuple[tuple[str, str | Callable[[Conversation, re.Match[str]], str]], ...] = (
-    (r"(\S*)[ ]*<cursor/>", _suggestion),
+    (r"(?<!\S)(\S*)[ ]*<cursor/>", _suggestion),
     (r"\brepeat (\d+)\b", lambda _, match: document(int(match[1]))),
     (_CONTINUE, _continue),
     (r"\b(did I ask|so far)\b", _so_far),
