@@ -111,6 +111,9 @@ $(VENV)/envs/%.stamp: tests/environments/%.in tests/environments/%.txt pyproject
 	@$(BIN)/python -m venv --without-pip $(VENV)/envs/$*
 	@$(PIP) --python $(VENV)/envs/$*/bin/python install -qq $(call VERSIONS,tests/environments/$*.txt) \
 		--requirement tests/environments/$*.in --editable .
+	@if [ -d tests/environments/$* ]; then \
+		mkdir -p $(VENV)/envs/$*/node && cp tests/environments/$*/package*.json tests/environments/$*/.npmrc $(VENV)/envs/$*/node && \
+		(cd $(VENV)/envs/$*/node && npm ci --silent); fi
 	@touch $@
 
 $(VENV)/%.stamp: pyproject.toml constraints.txt $(NEWEST) | $(VENV)/pip.stamp

@@ -6,6 +6,7 @@ What hides, moves, or looks like something else is written as `[U+202E]`. A `[U+
 
 from __future__ import annotations
 
+import difflib
 import re
 import shlex
 import unicodedata
@@ -128,6 +129,12 @@ def change_diff(change: Mapping[str, Any]) -> str:
     if text and not text.endswith("\n"):
         lines.append("\\ No newline at end of file")
     return "".join(f"{line}\n" for line in lines)
+
+
+def text_diff(before: str, after: str) -> str:
+    """Return what differs between two texts, each line with its sign, and three lines around it."""
+    lines = difflib.unified_diff(before.splitlines(), after.splitlines(), lineterm="")
+    return "\n".join(list(lines)[2:])  # without the names of files
 
 
 def diff_size(diff: str) -> tuple[int, int]:

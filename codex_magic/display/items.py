@@ -18,7 +18,7 @@ from codex_magic.protocol import types
 from codex_magic.protocol.plain import shorten, without_controls
 from codex_magic.protocol.types import NEVER_DONE
 
-from .exact import HEAD_CHARS, change_diff, change_kind, diff_size, shell_and_script, step_line
+from .exact import HEAD_CHARS, change_diff, change_kind, diff_size, shell_and_script, step_line, text_diff
 
 # The functions import `.safe_markdown` themselves: its parser would be loaded while a first request is prepared.
 
@@ -342,6 +342,7 @@ def _change_row(change: Mapping[str, Any], item: types.FileChange) -> Row:
 _VERBS = {
     "run": ("Wants to run", "Running", "Ran", "Not run", "Failed", "Started"),
     "read": ("Wants to read", "Reading", "Read", "Not read", "Failed to read", "Read"),
+    "move": ("Wants to move", "Moving", "Moved", "Not moved", "Failed to move", "Moves"),
     "call": ("Wants to call", "Calling", "Called", "Not called", "Failed", "Called"),
     "add": ("Wants to add", "Adding", "Added", "Not added", "Failed to add", "Adds"),
     "delete": ("Wants to delete", "Deleting", "Deleted", "Not deleted", "Failed to delete", "Deletes"),
@@ -430,9 +431,42 @@ def _run_row(item: types.ToolCall) -> Row:
     return Row(label, step_line(code), notes, body, is_open=label == "Failed")
 
 
+CELL_TOOLS = {
+    "add_cell": "add",
+    "edit_cell": "update",
+    "run_cell": "run",
+    "move_cell": "move",
+    "delete_cell": "delete",
+}
+"""The tools that change cells, with what they do."""
+
+
+def _cell_row(item: types.ToolCall) -> Row:
+    """Return what became of a cell, and folded what was proposed and what the model was told."""
+    arguments = item.arguments if isinstance(item.arguments, dict) else {}
+    action = CELL_TOOLS[item.tool]
+    is_undone = item.success is False and item.status in ("completed", "failed")
+    verb = _VERBS[action][3] if is_undone else _verb(action, item.status)
+    subject = f"cell {arguments.get('cell', '')}".rstrip() if action != "add" else "a cell"
+    old, new = (str(arguments.get(name) or "") for name in ("old", "new"))
+    proposed = text_diff(old, new) if action == "update" else str(arguments.get("source") or "")
+    parts = (str(part.get("text", f"[{part.get('type')}]")) for part in item.content_items or ())
+    came = head(_FRAME.sub("", "\n".join(parts))) if item.status not in NEVER_DONE else ""
+    notes = [
+        _APPROVALS.get(item.approval or ""),
+        _note(item.status),
+        _words(item.reason),
+        seconds(item.duration_ms),
+    ]
+    body = "\n\n".join(filter(None, (proposed, came)))
+    return Row(verb, step_line(shorten(subject, HEAD_CHARS)), notes, body, "diff" if old or new else "")
+
+
 def _call_row(item: types.ToolCall) -> Row:
     if item.tool == RUN_PYTHON and item.namespace is None:
         return _run_row(item)
+    if item.tool in CELL_TOOLS and item.namespace is None:
+        return _cell_row(item)
     if _is_reading(item):
         return _reading_row(item)
     namespace = (item.namespace or "").removeprefix(types.MCP)

@@ -135,7 +135,9 @@ class Outcomes:
         if self._stopped:
             return None
         if isinstance(decision, types.DeclineBecause):
-            self._refused[about], self._reasons[about] = "declined", decision.reason
+            self._refused[about] = "declined"
+            if decision.by_user:
+                self._reasons[about] = decision.reason
         elif decision in (None, types.Decision.decline, types.Decision.cancel):
             self._refused[about] = "unanswered" if decision is None else "declined"
         else:
@@ -199,10 +201,10 @@ async def _decision(approvals: Approvals, request: types.ApprovalRequest) -> typ
             amendment = msgspec.convert(msgspec.to_builtins(answer), type(answer))
             return amendment if isinstance(request, types.CommandApproval) else None
         if isinstance(answer, types.DeclineBecause):
-            return types.DeclineBecause(str(answer.reason))
+            return types.DeclineBecause(str(answer.reason), answer.by_user is not False)
         decision = types.Decision(answer) if isinstance(answer, str) else None
-        if decision is types.Decision.try_first:
-            return None
+        if decision in (types.Decision.accept_and_run, types.Decision.try_first):
+            return None  # of a notebook's own questions, which reads them itself
         if decision in LASTING and not policy_bounds().always:
             return types.Decision.accept
         is_lasting = decision is types.Decision.accept_always

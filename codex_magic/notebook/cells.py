@@ -141,6 +141,7 @@ def _ask(session: Session, task: Task) -> Steps[TurnResult | None]:
             copy_context(),
             is_blocking=session.screen.blocked,
             is_background=background,
+            output=output,
             tries_first=bool(options.values.get("trial")) or session.settings.trial,
         )
         offer = partial(offered, session, desk.ask, place)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from .. import __version__
 from ..protocol.plain import common_beginning, utf16_length
+from .errands import Errand, Report
 from .gathering import Region
 from .open_questions import OpenQuestions
 
@@ -104,6 +105,12 @@ class Stream:
             if self.is_followed and is_news:
                 self._tell({"asks": asks})
 
+    def send(self, piece: dict[str, Any]) -> None:
+        """Tell the pages that follow something beside the text."""
+        with self._lock:
+            if self.is_followed:
+                self._tell(piece)
+
     def end(self, bundle: Mapping[str, Any], *, is_shown: bool = False) -> None:
         """Tell the end. With `is_shown` the output has brought the bundle, and a page that was loaded again since
         the answer began, which hears no more of that output, attaches to have it."""
@@ -172,6 +179,9 @@ class Extension:
         """Parts of outputs that somebody marked, by the ids that questions name."""
         self._unkept: dict[str, str] = {}
         """The answers that no page is known to have whole, each with its cell."""
+        self._errands: dict[str, Errand] = {}
+        self._is_deaf = False
+        """Whether no page has taken the last errand, and none has said anything since."""
 
     def stream(self, id: str, cell: str | None = None, client: str | None = None) -> Stream:
         """Return a new stream, of that cell's answer; the oldest ones are forgotten."""
@@ -195,6 +205,34 @@ class Extension:
             stream = self._streams.get(id)
         if stream is not None:
             stream.ask(bool(self.questions.waiting(id)))
+
+    async def send_errand(self, id: str, work: Mapping[str, Any], page: str = "") -> Report | None:
+        """Have a page that draws this answer do something; `None`: none is there. Called in an event loop.
+
+        `page`: the session of the one that may; empty for any.
+        One that is about to draw it hears of the errand then. Where a server runs the cells, their outputs are its.
+        """
+        with self._said:
+            stream = self._streams.get(id)
+            is_there = self.is_attached and (self.said or {}).get("executor") != "server"
+        if stream is None or not is_there or self._is_deaf:
+            return None
+        errand = Errand(id, work, page)
+        self._errands[errand.id] = errand
+        try:
+            stream.send({"errand": errand.id})
+            report = await errand.reported()
+            self._is_deaf = report is None
+            return report
+        finally:
+            del self._errands[errand.id]
+
+    def end_run(self, id: str, errand: str, *, failed: bool) -> None:
+        """Tell the pages of that answer that the cell which ran for this errand has come to its end."""
+        with self._said:
+            stream = self._streams.get(id)
+        if stream is not None:
+            stream.send({"ran": errand, "failed": failed})
 
     def _send(self, piece: dict[str, Any], kind: str = DELTA) -> None:
         # Whatever request it comes from, the page knows the answer by its id.
@@ -227,7 +265,7 @@ class Extension:
             threading.Thread(target=work, name="codex_magic panel", daemon=True).start()
             return
         follow: list[Callable[[], None]] = []
-        send(self._reply(content, follow))
+        send(self._reply(content, follow, message))
         for act in follow:
             act()
 
@@ -239,15 +277,23 @@ class Extension:
             act()
         return reply
 
-    def _reply(self, content: object, follow: list[Callable[[], None]]) -> dict[str, Any]:
+    def _reply(
+        self, content: object, follow: list[Callable[[], None]], message: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
         """Return the answer to a request; what it leads to is added to `follow`."""
         self.protocol = content.get("protocol") if isinstance(content, dict) else None
         if not isinstance(content, dict) or content.get("protocol") != PROTOCOL:
             return {"ok": False, **_ABOUT}
-        said = self._answer(content, follow)
+        self._is_deaf = False
+        said = self._answer(content, follow, message)
         return {"ok": said is not None, **_ABOUT, **(said or {})}
 
-    def _answer(self, content: dict[str, Any], follow: list[Callable[[], None]]) -> dict[str, Any] | None:
+    def _answer(
+        self,
+        content: dict[str, Any],
+        follow: list[Callable[[], None]],
+        message: Mapping[str, Any] | None,
+    ) -> dict[str, Any] | None:
         """`None`: refused, since it is nothing we know, or about something that is over."""
         match content:
             case {"op": "run", "cell": str(cell)}:
@@ -275,7 +321,11 @@ class Extension:
                 with self._said:
                     self.is_attached = True
                     stream = self._streams.get(id)
-                return None if stream is None else {**stream.attach(), "notebook": self.notebook}
+                if stream is None:
+                    return None
+                open_errands = [each.id for each in list(self._errands.values()) if each.output == id]
+                follow += [partial(stream.send, {"errand": each}) for each in open_errands]
+                return {**stream.attach(), "notebook": self.notebook}
             case {"op": "marks", "text": str(text)} if self._log is not None:
                 from .naming import marks  # most questions are written without a page
 
@@ -315,6 +365,7 @@ class Extension:
                 question = self.questions.find(id)
                 decision = question.decision(choice, reason) if question is not None else None
                 if question is not None and decision is not None:
+                    question.page = question.page or _page_of(message)
                     follow.append(partial(question.answer, decision))
                     return {"holds": question.claim(decision)}
             case {"op": "stop", "id": str(id)}:
@@ -326,6 +377,14 @@ class Extension:
                     if once not in self._steered and text.strip():
                         follow.append(partial(turn.steer, text))
                     self._steered.append(once)
+                    return {}
+            case {"op": "errand", "id": str(id), "once": str(once)}:
+                errand = self._errands.get(id)
+                is_its = errand is not None and errand.take(once, _page_of(message))
+                return {"work": errand.work} if errand is not None and is_its else None
+            case {"op": "errand_done", "id": str(id), "once": str(once)}:
+                if (errand := self._errands.get(id)) is not None:
+                    follow.append(partial(errand.finish, once, content, message))
                     return {}
         return None
 
@@ -355,6 +414,11 @@ class Extension:
             while (running := known()) is None and (left := end - time.monotonic()) > 0:
                 self._said.wait(left)
             return self._runs.pop(running) if running is not None else None
+
+
+def _page_of(message: Mapping[str, Any] | None) -> str:
+    """Return the session of the page that sent a message."""
+    return str(message["header"]["session"]) if message is not None else ""
 
 
 def _source_of(run: Mapping[str, Any]) -> str | None:

@@ -12,7 +12,7 @@ from ..protocol.policy import policy_bounds
 from ..protocol.types import Decision
 
 if TYPE_CHECKING:
-    from .question import Question
+    from .question import Question, Request
 
 MOST_ANSWERED = 64
 """Still known after their answer, for a page that asks again because it has not heard it."""
@@ -84,6 +84,11 @@ class OpenQuestions:
     def revoke(self, grant: Grant) -> None:
         with self._lock:
             self._grants.remove(grant)
+
+    def page_of(self, request: Request) -> str:
+        """Return the session of the page where that was answered; empty where it was none."""
+        with self._lock:
+            return next((each.page for each in self._known.values() if each.request is request), "")
 
     def find(self, id: str) -> Question | None:
         """Return the question of exactly this id, also after its answer."""

@@ -10,13 +10,14 @@ import logging
 import re
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from ..context.secrets import OutgoingMask
 from ..net import scrub
 from ..protocol import types
-from ..protocol.errors import CodexError, ConfigurationError
+from ..protocol.errors import CodexError, ConfigurationError, StoreError
 from ..protocol.plain import shorten
 from ..protocol.types import AgentMessage, UserMessage, input_text
 from ..responses.catalog import Catalog, find_model
@@ -36,6 +37,9 @@ TURNS = 50
 
 HEAD_CHARS = 120
 """Of a question or an answer in a list."""
+
+MASKED_CHARS = 4 * HEAD_CHARS
+"""Of a text that is shortened after it was masked: a key that is cut in two is none that can be recognised."""
 
 Reply = dict[str, Any]
 
@@ -168,7 +172,7 @@ def _running(session: Session, turn: RunningTurn) -> Reply:
     handle = turn.handle
     return {
         "id": turn.output,
-        "text": _masked(session)(_head(turn.prompt)),
+        "text": _head(_masked(session)(turn.prompt[:MASKED_CHARS])),
         "cell": turn.context.kernel.cell,
         "number": turn.cell,
         "thread": handle.thread_id if handle is not None else None,
@@ -186,7 +190,7 @@ def _waiting(session: Session, question: Question) -> Reply:
         "id": question.output,
         "number": question.number,
         "title": text.title,
-        "about": _masked(session)(shorten(about, HEAD_CHARS)),
+        "about": _head(_masked(session)(about[:MASKED_CHARS])),
         "cell": turn.context.kernel.cell if turn is not None else None,
     }
 
@@ -210,7 +214,6 @@ def _threads(session: Session, *, here: bool, cursor: str | None, limit: int, **
         return {"threads": rows, "cursor": page.next_cursor if page else None, "current": current}
 
     mask = _masked(session)
-    session.blocking.call(session.codex.store.run(Store.recover))
     return session.blocking.call(session.codex.store.run(read))
 
 
@@ -233,12 +236,12 @@ def _turns(session: Session, thread_id: str, before: int | None) -> Reply:
     mask = _masked(session)
 
     def read(store: Store) -> Reply:
+        with suppress(StoreError):  # it can still be read
+            store.recover()
         record, forks, versions = store.thread(thread_id), store.forks(thread_id), store.versions(thread_id)
         all_turns = store.history(thread_id, before_position=before, include_items=False)
-        positions = {each.position for each in all_turns[-TURNS:]}
-        turns = [
-            each for each in store.history(thread_id, before_position=before) if each.position in positions
-        ]
+        left_out = [each.id for each in all_turns[:-TURNS]]
+        turns = store.history(thread_id, before_position=before, left_out=left_out)
         rows = [
             {
                 **_turn_row(each, mask),
@@ -260,8 +263,8 @@ def _turn_row(turn: TurnRecord, mask: Callable[[str], str]) -> Reply:
     return {
         "id": turn.id,
         "position": turn.position,
-        "question": "↳ continued" if question == CONTINUE else mask(_head(question)),
-        "answer": mask(_head(re.sub("[*#>`|]", "", reply))),
+        "question": "↳ continued" if question == CONTINUE else _head(mask(question[:MASKED_CHARS])),
+        "answer": _head(re.sub("[*#>`|]", "", mask(reply[:MASKED_CHARS]))),
         "state": turn.status.value,
         "cell": turn.cell_id,
     }

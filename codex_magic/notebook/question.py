@@ -7,7 +7,7 @@ import secrets
 import shlex
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from functools import cached_property
@@ -24,6 +24,7 @@ from ..display.exact import (
     exact_line,
     exact_lines,
     shell_and_script,
+    text_diff,
 )
 from ..engines.approvals import LASTING, is_at_work
 from ..protocol import types
@@ -65,6 +66,8 @@ class Question:
         """When all of it was shown for the first time, in Unix seconds; no yes from before that counts."""
         self.on_page = False
         """Whether a page shows it as a card of its own."""
+        self.page = ""
+        """The session of the page where it was answered first; empty where it was none."""
         self._lock = threading.Lock()
         self._claimed: tuple[ApprovalDecision | None] | None = None
         self.changed: Callable[[], None] = lambda: None
@@ -122,8 +125,13 @@ class Question:
         if not self.over or self.answered.cancelled():
             return False
         decision = self.answered.result()
-        once = (None, Decision.accept, Decision.accept_in_kernel, Decision.decline, Decision.cancel)
-        is_once = decision is Decision.try_first or decision in once
+        yes = (Decision.accept, Decision.accept_and_run, Decision.accept_in_kernel)
+        is_once = decision is Decision.try_first or decision in (
+            None,
+            *yes,
+            Decision.decline,
+            Decision.cancel,
+        )
         return not isinstance(decision, types.DeclineBecause) and not is_once
 
     def grant(self) -> tuple[str, str]:
@@ -161,7 +169,16 @@ class Question:
             ],
             "waiting": waiting,
             "following": following,
+            **self._edit(),
         }
+
+    def _edit(self) -> dict[str, Any]:
+        """Return what a page compares where a cell would be changed: it shows that as it stands there then."""
+        request = self.request
+        if not isinstance(request, types.CellApproval) or request.action != "edit":
+            return {}
+        names = ("cell", "base", "text", "old", "new")
+        return {"edit": {name: getattr(request, name) for name in names}}
 
     def refuse(self, reason: str) -> None:
         """Answer no because of `reason`, and not because a person said so."""
@@ -222,6 +239,19 @@ READING_CHOICES = (
 )
 
 
+def _cell_choices(request: types.CellApproval) -> list[Choice]:
+    """Return the answers to a change of a cell; `Apply` alone runs nothing."""
+    verb = {"run": "Run", "move": "Move", "delete": "Delete"}.get(request.action, "Apply")
+    yes = [Choice("a", verb, Decision.accept, "yes", verb.lower())]
+    if verb == "Apply" and request.kind == "code":
+        yes.insert(0, Choice("r", "Apply and run", Decision.accept_and_run, "yes", "apply and run"))
+    return [
+        Choice("d", "Reject", Decision.decline, "no", "reject"),
+        *yes,
+        Choice("w", "Reject and say why …", Decision.decline, takes_reason=True),
+    ]
+
+
 TRY_FIRST = Choice("t", "Try first", Decision.try_first, "yes", "try first")
 
 
@@ -231,7 +261,11 @@ def choices(request: Request) -> list[Choice]:
         return [CHOICES[0], CHOICES[-1]]
     if isinstance(request, types.RunApproval) and not (request.no_trial or request.trial):
         return [*CHOICES[:2], TRY_FIRST, *CHOICES[2:], *more_choices(request)]
-    own = READING_CHOICES if isinstance(request, types.ReadingApproval) else CHOICES
+    own: Iterable[Choice] = CHOICES
+    if isinstance(request, types.CellApproval):
+        own = _cell_choices(request)
+    elif isinstance(request, types.ReadingApproval):
+        own = READING_CHOICES
     return [
         each for each in (*own, *more_choices(request)) if policy_bounds().always or not _is_lasting(each)
     ]
@@ -327,6 +361,9 @@ def question_text(question: Question) -> QuestionText:
             )
         case types.RunApproval():
             return _run_text(request)
+        case types.CellApproval(facts=seen):
+            facts = [(label, exact_line(text)) for label, text in seen]
+            return QuestionText(_cell_title(request), (_cell_passage(request),), tuple(facts))
         case types.McpToolApproval(tool=tool, server=server, description=described):
             title = f"Allow Codex to call {exact_line(tool)} of the MCP server {exact_line(server)}?"
             says = f"“{exact_line(shorten(described, 300))}”"
@@ -351,6 +388,18 @@ def question_text(question: Question) -> QuestionText:
     if isinstance(request, types.FileChangeApproval) and request.grant_root:
         facts.append(("Also allows, from now on, to write below", exact_line(request.grant_root)))
     return QuestionText(title, tuple(passages), tuple(facts))
+
+
+def _cell_title(request: types.CellApproval) -> str:
+    verb = {"edit": "Change", "run": "Run", "move": "Move", "delete": "Delete"}
+    return f"{verb[request.action]} {request.name}?" if request.action in verb else "Add this cell?"
+
+
+def _cell_passage(request: types.CellApproval) -> Passage:
+    if request.action == "edit":
+        return Passage("", exact_diff(text_diff(request.base, request.text)), "diff")
+    text = request.text if request.action == "add" else request.base
+    return Passage("", exact_lines(text), "python" if request.kind == "code" else request.kind)
 
 
 def _run_text(request: types.RunApproval) -> QuestionText:

@@ -152,9 +152,8 @@ class CellLog:
         self._at = self.began = time.time()
         self._lags: dict[str, float] = {}
         self._latest: tuple[str, float] | None = None
-        self._ended = 0.0
         self.is_one_of_many = False
-        """Whether the running cell was sent together with the one before it, and waited for that."""
+        """Whether the running cell was sent right after the one before it, by a page where somebody is."""
         self.cells: set[str] = set()
         self.deleted: dict[str, float] = {}
         """The cells that are gone, as far as the front end said so, each with the time of that."""
@@ -176,7 +175,9 @@ class CellLog:
             if sent != self._latest:
                 before, self._latest = self._latest, sent
                 is_next = before is not None and before[0] == session and at - before[1] < TOGETHER_SECONDS
-                self.is_one_of_many = is_next and self.sent_at() < self._ended
+                # Programs that answer no questions (nbclient) send a cell when the one before it is done.
+                is_page = bool((request(self.shell).get("content") or {}).get("allow_stdin"))
+                self.is_one_of_many = is_next and is_page
         for deleted in (request(self.shell).get("metadata") or {}).get("deletedCells") or ():
             self.deleted[str(deleted)] = self._at
         if (cell := cell_id(self.shell)) is not None:
@@ -201,7 +202,6 @@ class CellLog:
 
     def end(self, result: Any) -> None:
         """Note how a cell has ended: IPython's `post_run_cell`."""
-        self._ended = time.time()
         number, info = result.execution_count, result.info
         if info is None or not info.store_history or number is None:
             return

@@ -25,6 +25,7 @@ from ..context.tokens import estimate
 from ..engines.replay import input_items
 from ..protocol.errors import CodexError
 from ..protocol.plain import encodable, without_controls
+from ..protocol.policy import policy_bounds
 from ..protocol.types import ContextInput, InputItem, TextInput
 from ..responses.client import AsyncClient
 from ..waiting import awaited, in_thread
@@ -197,7 +198,7 @@ class Suggestions:
         if mask(before + after) != "".join(masked):
             return [], provider
         contexts: dict[str, str] = {}
-        if self._settings.context != "none":
+        if policy_bounds().usual("context", self._settings.context) != "none":
             above = around(cursor.kernel, None).above
             contexts["notebook"] = cells_text(
                 above, {}, tokens=CELL_TOKENS, place="above the cursor", mask=mask
@@ -215,7 +216,8 @@ class Suggestions:
     ) -> tuple[str, int]:
         """Return the answer as far as it is of use, and what it has cost. Raises CodexError."""
         client, cost = await self._client_for(provider), tokens
-        models = await client.models.list(max_age=math.inf)
+        bounds, listed = policy_bounds(), await client.models.list(max_age=math.inf)
+        models = [each for each in listed if bounds.allows("model", each.slug)]
         chosen = next((each for each in models if each.slug == model), None) if model else small_model(models)
         text = ""
         stream = client.responses.stream(

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from contextlib import suppress
 from enum import Enum
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
 
@@ -632,6 +632,26 @@ class RunApproval(ToolCallApproval, frozen=True):
     trial: Trial | None = None
 
 
+class CellApproval(ToolCallApproval, frozen=True):
+    """May this change be made to the notebook's cells, or this cell run?"""
+
+    action: Literal["add", "edit", "run", "move", "delete"] = "edit"
+    cell: str = ""
+    """Its id; empty for one that is new."""
+    name: str = ""
+    """What a person calls it: `cell [3]`."""
+    base: str = ""
+    """What it holds as the model has read it; nothing is done to a cell that holds something else."""
+    text: str = ""
+    """What it will hold: `base` with `new` in the place of `old`."""
+    old: str = ""
+    new: str = ""
+    kind: Literal["code", "markdown"] = "code"
+    below: str = ""
+    """The id of the cell above its new place; empty for the top."""
+    facts: tuple[tuple[str, str], ...] = ()
+
+
 class McpToolApproval(ToolCallApproval, frozen=True):
     """May this tool of one of the user's MCP servers be called? `namespace` is as in its `McpToolCall`."""
 
@@ -666,6 +686,8 @@ class Decision(str, Enum):
     """Yes, by a grant that the notebook keeps: the engine asks again each time. Ours, not the protocol's."""
     accept_always = "acceptAlways"
     """Yes, and from now on, to reading any notebook; no answer to anything else. Ours, not the protocol's."""
+    accept_and_run = "acceptAndRun"
+    """Yes to a change of a cell, which runs then; no answer to anything else. Ours, not the protocol's."""
     try_first = "tryFirst"
     """No answer yet: run it in a copy of the kernel and ask again. Of a notebook's questions about code alone."""
     decline = "decline"
@@ -688,9 +710,10 @@ class ApplyNetworkPolicyAmendment(Struct, frozen=True):
 
 
 class DeclineBecause(Struct, frozen=True):
-    """No; the model goes on without it, and hears these words of the person's."""
+    """No; the model goes on without it, and hears these words: of the person, or where it is not asked of ours."""
 
     reason: str
+    by_user: bool = True
 
 
 ApprovalDecision = Decision | AcceptWithExecpolicyAmendment | ApplyNetworkPolicyAmendment | DeclineBecause

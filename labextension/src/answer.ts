@@ -7,10 +7,11 @@ import { Panel } from '@lumino/widgets';
 import { Actions, type Rerun } from './actions';
 import { unanswered } from './approval';
 import { AnswerBody, type ILook } from './body';
-import { Cards } from './cards';
+import { Cards, type Decide } from './cards';
+import type { CellEdit } from './edit';
 import { attach } from './link';
 import { listen } from './listen';
-import { type Bundle, type Delta, type Facts, MIME } from './protocol';
+import { type Bundle, type CellChange, type Delta, type Facts, MIME } from './protocol';
 import { StreamState } from './stream';
 
 const MARKDOWN = 'text/markdown';
@@ -26,6 +27,8 @@ export interface IPlace {
   kernel(): Promise<Kernel.IKernelConnection | null>;
   /** Put the bundle into the notebook's file, for a page that hears no more of the output itself. */
   keep(id: string, bundle: Bundle): void;
+  /** Show a change of a cell; `decide` hears what somebody says to it. `null`: there is no such cell. */
+  propose(change: CellChange, decide: Decide): Promise<CellEdit | null>;
   /** Say in words that an answer has ended, for those who listen. */
   announce(state: string, codeBlocks: number): void;
   readonly look: ILook;
@@ -50,7 +53,7 @@ export class AnswerRenderer extends Panel implements IRenderMime.IRenderer {
     this.body = new AnswerBody(place.look, (block, isLast) =>
       place.dress(block, this, !this.isOpen || !isLast)
     );
-    this.cards = new Cards(place.trans);
+    this.cards = new Cards(place.trans, (change, decide) => place.propose(change, decide));
     this.actions = new Actions(place.trans, (id, what) => place.rerun(id, what));
     this.addWidget(this.body);
     this.addWidget(this.cards);

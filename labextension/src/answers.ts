@@ -14,9 +14,12 @@ import { type Rerun, rerun } from './actions';
 import { AnswerRenderer } from './answer';
 // eslint-disable-next-line jupyter/prefer-lazy-imports -- and their blocks can't either
 import { CodeBlocks } from './blocks';
+import type { Decide } from './cards';
+import type { CellEdit } from './edit';
 // eslint-disable-next-line jupyter/prefer-lazy-imports -- nor can a notebook that opens
 import { NotebookAnswers, outputsOf, replace } from './notebook';
-import { type Bundle, MIME } from './protocol';
+import { indexOf } from './place';
+import { type Bundle, type CellChange, MIME } from './protocol';
 
 /** Answers are drawn here as they come, at a cost that does not grow with their length. */
 const plugin: JupyterFrontEndPlugin<void> = {
@@ -70,6 +73,15 @@ const plugin: JupyterFrontEndPlugin<void> = {
               if (here && index >= 0) {
                 rerun(here, index, what);
               }
+            },
+            propose: async (change: CellChange, decide: Decide): Promise<CellEdit | null> => {
+              const { CellEdit } = await import('./edit');
+              const here = panel();
+              const cell = here?.content.model?.cells.get(indexOf(here, change.cell));
+              const asked = { change, decide };
+              return here && cell
+                ? new CellEdit({ trans, languages, panel: here, cell, text: change.text, asked })
+                : null;
             },
             keep: (id: string, bundle: Bundle): void => {
               void notebooks.get(panel())?.keep(id, bundle);

@@ -3,12 +3,14 @@ import type { TranslationBundle } from '@jupyterlab/translation';
 import { Widget } from '@lumino/widgets';
 
 import { UNREADY_MS, chosen, diffRuns, isPicture, seenRuns } from './approval';
+import type { CellEdit } from './edit';
 import { element, keepKeys } from './element';
 import { askIcon } from './icon';
 import { insist } from './link';
 import {
   type ApprovalsReply,
   type Card,
+  type CellChange,
   type Choice,
   type DecideReply,
   type Passage,
@@ -19,14 +21,23 @@ import {
 /** Who types is not interrupted by a card that comes. */
 const FIELDS = 'input, textarea, select, [contenteditable=true], [role=textbox]';
 
+/** Hears the answer of that key, which an event by a person's hand has given. */
+export type Decide = (key: string, event: Event) => void;
+
 /**
  * The question that the turn of one answer waits for: what the kernel says, as text, and its answers as buttons.
  *
  * The kernel holds the questions; one that is answered elsewhere goes away here.
  */
 export class Cards extends Widget {
-  constructor(private readonly trans: TranslationBundle) {
+  /** `propose`: shows a change of a cell as that stands in the notebook; without it the kernel's words are shown. */
+  constructor(
+    private readonly trans: TranslationBundle,
+    private readonly propose: (change: CellChange, decide: Decide) => Promise<CellEdit | null> = () =>
+      Promise.resolve(null)
+  ) {
     super();
+    this.node.append(this.settled);
     this.addClass('jp-codex-cards');
   }
 
@@ -72,13 +83,48 @@ export class Cards extends Widget {
     this.fetches++;
     this.card = null;
     const hadFocus = this.node.contains(document.activeElement);
-    this.node.replaceChildren();
+    this.settle();
+    this.node.replaceChildren(this.settled);
     if (hadFocus) {
       this.leave();
     }
   }
 
+  /** Keep a change that somebody here has decided about, with what becomes of it. */
+  private settle(): void {
+    if (this.edit && this.isDecided) {
+      this.settled.append(this.edit.node);
+    } else {
+      this.edit?.dispose();
+    }
+    this.edit = null;
+    this.isDecided = false;
+  }
+
+  /** Show a change in the place of the passages, if its cell is there. */
+  private async compare(card: Card, node: HTMLElement, change: CellChange): Promise<void> {
+    const edit = await this.propose(change, (key, event) => {
+      const choice = this.card?.choices.find(each => each.key === key);
+      if (choice && this.card === card) {
+        this.choose(choice, event);
+      }
+    });
+    if (!edit || this.card !== card || this.isDisposed) {
+      edit?.dispose();
+      return;
+    }
+    this.edit = edit;
+    node.classList.replace('jp-codex-card', 'jp-codex-proposal');
+    node
+      .querySelectorAll('.jp-codex-head, .jp-codex-passage, .jp-codex-passage + .jp-codex-hint')
+      .forEach(each => each.remove());
+    node.prepend(edit.node);
+    this.answers.replaceChildren();
+    edit.node.focus({ preventScroll: true });
+  }
+
   private draw(card: Card): void {
+    this.settle();
     this.card = card;
     this.answers.replaceChildren(...this.buttons(card));
     this.note.textContent = '';
@@ -102,8 +148,11 @@ export class Cards extends Widget {
     );
     keepKeys(node);
     node.addEventListener('keydown', event => this.press(event));
-    this.node.replaceChildren(node, this.next);
+    this.node.replaceChildren(this.settled, node, this.next);
     this.count(card);
+    if (card.edit) {
+      void this.compare(card, node, card.edit);
+    }
     // A page in the background paints, and begins to count, when somebody looks at it.
     this.since = Infinity;
     window.requestAnimationFrame(() => (this.since = performance.now()));
@@ -231,8 +280,8 @@ export class Cards extends Widget {
 
   private back(): void {
     if (this.card) {
-      this.answers.replaceChildren(...this.buttons(this.card));
-      this.answers.querySelector('button')?.focus();
+      this.answers.replaceChildren(...(this.edit ? [] : this.buttons(this.card)));
+      this.node.querySelector('button')?.focus();
     }
   }
 
@@ -243,10 +292,19 @@ export class Cards extends Widget {
     }
     this.setSending(true);
     this.note.textContent = this.trans.__('Sending your answer …');
+    const { edit } = this;
+    this.isDecided = true;
     const { question } = card;
     const reply = await insist<DecideReply>(kernel, decideRequest(question, choice, reason));
     this.setSending(false);
+    this.isDecided = reply?.holds === true;
+    if (reply?.holds) {
+      edit?.decide(card.choices.find(({ key }) => key === choice)?.side === 'yes' ? 'approved' : 'rejected');
+    } else if (edit !== this.edit) {
+      edit?.dispose(); // it was decided elsewhere meanwhile
+    }
     if (this.isDisposed || this.card?.question !== question) {
+      this.isDecided = false;
       return;
     }
     if (reply) {
@@ -275,6 +333,9 @@ export class Cards extends Widget {
 
   private readonly answers = element('div', 'jp-codex-answers');
   private readonly note = element('p', 'jp-codex-hint');
+  private readonly settled = element('div', '');
+  private edit: CellEdit | null = null;
+  private isDecided = false;
   private waiting = element('span', '');
   private next = element('p', '');
   private kernel: Kernel.IKernelConnection | null = null;

@@ -1,4 +1,4 @@
-import type { ICellModel } from '@jupyterlab/cells';
+import { type ICellModel, isCodeCellModel } from '@jupyterlab/cells';
 import { type IEditorLanguageRegistry, jupyterHighlightStyle } from '@jupyterlab/codemirror';
 import type { NotebookPanel } from '@jupyterlab/notebook';
 import type { TranslationBundle } from '@jupyterlab/translation';
@@ -8,11 +8,14 @@ import { EditorState, type Extension } from '@codemirror/state';
 import { EditorView, highlightSpecialChars, lineNumbers } from '@codemirror/view';
 import type { IDisposable } from '@lumino/disposable';
 
+import type { Decide } from './cards';
 import { nameOf, UNSEEN } from './code';
-import { type EditState, Proposal } from './diff';
+import { type EditState, Proposal, replaced } from './diff';
 import { button, element, keepKeys } from './element';
 import { drawn, type Stroke } from './icon';
-import { indexOf, numberOf, type Outcome, runCell, show } from './place';
+import { type IShown, editKey, shownEdits } from './errands';
+import { indexOf, isText, numberOf, type Outcome as RunOutcome, runCell, show, write } from './place';
+import type { CellChange, Outcome } from './protocol';
 
 export interface IEdit {
   trans: TranslationBundle;
@@ -22,17 +25,27 @@ export interface IEdit {
   /** What the cell should hold. */
   text: string;
   /** Put the text into a cell of its own, where the other is gone. */
-  insert(): unknown;
+  insert?(): unknown;
+  /** Where the kernel asks: who hears what somebody says to it, and then has it made. */
+  asked?: { change: CellChange; decide: Decide };
 }
 
 /** A change to one cell, shown as what it changes; the user applies or rejects it, and a line of that stays. */
-export class CellEdit implements IDisposable {
+export class CellEdit implements IDisposable, IShown {
   readonly node = element('div', { class: 'cdx-edit', tabindex: '-1' });
 
   constructor(private readonly edit: IEdit) {
     keepKeys(this.node);
     this.id = edit.cell.id;
-    this.proposal = new Proposal(edit.cell.sharedModel.getSource(), edit.text);
+    const current = edit.cell.sharedModel.getSource();
+    const { change } = edit.asked ?? {};
+    this.proposal = new Proposal(
+      !change || isText(edit.cell, change.base) ? current : change.base,
+      edit.text
+    );
+    if (change) {
+      shownEdits.set(editKey(change), this);
+    }
     edit.panel.content.model?.contentChanged.connect(this.update);
     this.update();
   }
@@ -46,6 +59,10 @@ export class CellEdit implements IDisposable {
       return;
     }
     this.isOver = true;
+    const { change } = this.edit.asked ?? {};
+    if (change && shownEdits.get(editKey(change)) === this) {
+      shownEdits.delete(editKey(change));
+    }
     this.edit.panel.content.model?.contentChanged.disconnect(this.update);
     this.view?.destroy();
     this.node.remove();
@@ -89,20 +106,23 @@ export class CellEdit implements IDisposable {
         return [
           this.card(trans.__('Cell %1 has changed since', this.number), paragraph(text), [
             [this.reject()],
-            [again]
+            this.again(this.cell?.sharedModel.getSource() ?? '') === null ? [] : [again]
           ])
         ];
       }
       case 'gone': {
-        const text = trans.__('Nothing was changed. The code can go into a new cell.');
-        const insert = button('cdx-b cdx-pri', trans.__('Insert below'), () => {
-          this.edit.insert();
+        const isOurs = this.edit.insert !== undefined;
+        const text = isOurs
+          ? trans.__('Nothing was changed. The code can go into a new cell.')
+          : trans.__('Nothing was changed.');
+        const below = button('cdx-b cdx-pri', trans.__('Insert below'), () => {
+          this.edit.insert?.();
           this.decide('inserted');
         });
         return [
           this.card(trans.__('Cell %1 was deleted', this.number), paragraph(text), [
             [this.reject()],
-            [insert]
+            isOurs ? [below] : []
           ])
         ];
       }
@@ -111,6 +131,10 @@ export class CellEdit implements IDisposable {
       case 'applied':
       case 'kept':
         return [this.applied(name, state)];
+      case 'approved':
+        return [line('edit', trans.__('Applying …'))];
+      case 'conflict':
+        return [line('no', trans.__('Not applied: cell %1 has changed since', this.number))];
       case 'rejected':
         return [line('no', trans.__('Not applied: rejected'))];
       case 'undone':
@@ -137,17 +161,28 @@ export class CellEdit implements IDisposable {
   private choices(): HTMLButtonElement[][] {
     const { trans, panel } = this.edit;
     const showCell = (): void => void show(panel, indexOf(panel, this.id));
+    const run = isCodeCellModel(this.edit.cell)
+      ? [this.choice('cdx-b', trans.__('Apply and run'), 'r', () => void this.applyAndRun())]
+      : [];
     return [
       [this.reject(), button('cdx-b', trans.__('Show cell'), showCell)],
-      [
-        button('cdx-b', trans.__('Apply and run'), () => void this.applyAndRun()),
-        button('cdx-b cdx-pri', trans.__('Apply'), () => this.apply())
-      ]
+      [...run, this.choice('cdx-b cdx-pri', trans.__('Apply'), 'a', () => this.apply())]
     ];
   }
 
   private reject(): HTMLButtonElement {
-    return button('cdx-b', this.edit.trans.__('Reject'), () => this.decide('rejected'));
+    return this.choice('cdx-b', this.edit.trans.__('Reject'), 'd', () => this.decide('rejected'));
+  }
+
+  /** Make the button of an answer: it goes to who has asked, else it is done here. */
+  private choice(
+    look: 'cdx-b' | 'cdx-b cdx-pri',
+    words: string,
+    key: string,
+    act: () => void
+  ): HTMLButtonElement {
+    const { asked } = this.edit;
+    return button(look, words, event => (asked ? asked.decide(key, event) : act()));
   }
 
   private applied(name: string, state: EditState): HTMLElement {
@@ -198,12 +233,39 @@ export class CellEdit implements IDisposable {
   }
 
   private compare(): void {
-    this.proposal.compare(this.cell?.sharedModel.getSource() ?? '');
+    const current = this.cell?.sharedModel.getSource() ?? '';
+    this.proposal.compare(current, this.again(current) ?? undefined);
+    this.drawn = '';
     this.update();
   }
 
-  private decide(end: Parameters<Proposal['decide']>[0]): void {
+  /** Return what the cell should hold, now that it holds this; `null` where the change has no place in it. */
+  private again(current: string): string | null {
+    const { change } = this.edit.asked ?? {};
+    return change ? replaced(current, change.old, change.new) : this.proposal.text;
+  }
+
+  /** Note what somebody said to it, here or elsewhere. */
+  decide(end: Parameters<Proposal['decide']>[0]): void {
     this.proposal.decide(end);
+    this.update();
+  }
+
+  make(): Outcome {
+    const { cell } = this;
+    const current = cell?.sharedModel.getSource() ?? null;
+    if (!this.proposal.fits(current)) {
+      this.decide('conflict');
+      return current === null ? 'gone' : 'conflict';
+    }
+    write(cell, this.proposal.text);
+    this.decide('applied');
+    return 'done';
+  }
+
+  ran(failed: boolean, seconds: number): void {
+    this.outcome = failed ? 'failed' : 'ran';
+    this.seconds = seconds;
     this.update();
   }
 
@@ -238,23 +300,12 @@ export class CellEdit implements IDisposable {
   private readonly id: string;
   private readonly proposal: Proposal;
   private number = '';
-  private outcome: Outcome = 'none';
+  private outcome: RunOutcome = 'none';
   private seconds = 0;
   private drawn = '';
   private view: EditorView | null = null;
   private isOver = false;
 }
-
-/** Set the text of a cell, apart from what was typed just before. */
-function write(cell: ICellModel | null, text: string): void {
-  // The types of shared cells do not say that they have a history.
-  const { undoManager: history } = (cell?.sharedModel ?? {}) as { undoManager?: History | null };
-  history?.stopCapturing();
-  cell?.sharedModel.setSource(text);
-  history?.stopCapturing();
-}
-
-type History = { stopCapturing(): void };
 
 function line(icon: Stroke, words: string): HTMLElement {
   return element('div', { class: 'cdx-line', role: 'status' }, drawn(icon), element('b', {}, words));

@@ -28,7 +28,7 @@ export function keepKeys(node: HTMLElement): void {
 export function button(
   look: 'cdx-b' | 'cdx-b cdx-pri' | 'cdx-g' | 'cdx-lnk',
   words: string,
-  act: () => void,
+  act: (event: MouseEvent) => void,
   icon?: Node
 ): HTMLButtonElement {
   const label = element('span', { class: 'cdx-lb' }, words);

@@ -4,6 +4,7 @@ import type { NotebookPanel } from '@jupyterlab/notebook';
 import type { Kernel } from '@jupyterlab/services';
 import type { IDisposable } from '@lumino/disposable';
 
+import { Errands } from './errands';
 import { answers, attach, request } from './link';
 import { listen } from './listen';
 import {
@@ -86,6 +87,7 @@ const SHARED_MS = 3000;
  */
 export class NotebookAnswers {
   constructor(private readonly panel: NotebookPanel) {
+    this.errands = new Errands(panel, () => cellsOf(panel));
     const { sessionContext } = panel;
     sessionContext.kernelChanged.connect((_, { newValue }) => this.listen(newValue));
     this.listen(sessionContext.session?.kernel ?? null);
@@ -106,8 +108,14 @@ export class NotebookAnswers {
       return;
     }
     this.listening = listen(kernel, {
-      delta: ({ id, bundle, notebook }) => {
+      delta: ({ id, bundle, notebook, errand, ran, failed }) => {
         this.notice(kernel, id);
+        if (errand !== undefined && !outputsOf(this.panel, id).next().done) {
+          void this.errands.run(kernel, errand);
+        }
+        if (ran !== undefined) {
+          this.errands.ran(ran, failed ?? false);
+        }
         if (bundle !== undefined) {
           void this.end(kernel, id, bundle, notebook);
         }
@@ -121,7 +129,8 @@ export class NotebookAnswers {
           this.notice(kernel, id);
         }
       },
-      reconnected: () => void this.look(kernel)
+      reconnected: () => void this.look(kernel),
+      ended: () => this.errands.end()
     });
     void this.look(kernel);
   }
@@ -212,6 +221,7 @@ export class NotebookAnswers {
     return !this.panel.isDisposed && Math.min(awareness.clientID, ...pages) === awareness.clientID;
   }
 
+  private readonly errands: Errands;
   private listening: IDisposable | null = null;
   /** Those whose output comes by itself. */
   private readonly own = new Set<string>();

@@ -14,17 +14,50 @@ export async function show(panel: NotebookPanel, index: number): Promise<void> {
   await notebook.scrollToItem(index, 'smart');
 }
 
-/** Insert a cell that somebody has asked for, as one step that can be undone, and return it. */
+/** Insert a cell that somebody has asked for, bring it into view, and return it. */
 export function insertAt(
   panel: NotebookPanel,
   index: number,
   source: string,
   kind: 'code' | 'markdown' = 'code'
 ): Cell | undefined {
-  const metadata = kind === 'code' ? { trusted: true } : {}; // as a cell that is typed
-  panel.content.model?.sharedModel.insertCell(index, { cell_type: kind, source, metadata });
+  const cell = insertQuietly(panel, index, source, kind);
   void show(panel, index);
+  return cell;
+}
+
+/** Insert a cell as one step that can be undone, and leave the user where they are; return it. */
+export function insertQuietly(
+  panel: NotebookPanel,
+  index: number,
+  source: string,
+  kind: 'code' | 'markdown'
+): Cell | undefined {
+  const metadata = kind === 'code' ? { trusted: true } : {}; // as a cell that is typed
+  const notebook = panel.content.model?.sharedModel;
+  asOneStep(notebook, () => notebook?.insertCell(index, { cell_type: kind, source, metadata }));
   return panel.content.widgets[index];
+}
+
+/** Change a notebook or a cell, apart from what was done just before and after. */
+export function asOneStep(shared: unknown, change: () => void): void {
+  // The types of shared models do not say that they have a history.
+  const { undoManager: history } = (shared ?? {}) as { undoManager?: History | null };
+  history?.stopCapturing();
+  change();
+  history?.stopCapturing();
+}
+
+type History = { stopCapturing(): void };
+
+/** Set the text of a cell as one step that can be undone. */
+export function write(cell: ICellModel | null, text: string): void {
+  asOneStep(cell?.sharedModel, () => cell?.sharedModel.setSource(text));
+}
+
+/** Whether a cell holds this text, as the kernel has it: without empty lines at its end. */
+export function isText(cell: ICellModel, text: string): boolean {
+  return cell.sharedModel.getSource().replace(/\n+$/, '') === text;
 }
 
 /** How a run ended; `none` where nothing ran. */

@@ -80,6 +80,36 @@ export type StopRequest = { op: 'stop'; protocol: number; id: string };
 /** Adds to the question of a turn; one with the same `once` is taken once. */
 export type SteerRequest = { op: 'steer'; protocol: number; id: string; text: string; once: string };
 
+/** Asks for an errand, for a page that says with `once` which it is: the first that asks has it. */
+export type ErrandRequest = { op: 'errand'; protocol: number; id: string; once: string };
+
+/** What to do in the notebook. A cell that holds something else than `base` by now is left alone. */
+export type Work =
+  | { kind: 'look'; runs?: boolean }
+  | { kind: 'add'; text: string; cell_type: 'code' | 'markdown'; below: string; runs: boolean }
+  | { kind: 'edit'; cell: string; base: string; text: string; runs: boolean }
+  | { kind: 'run'; cell: string; base: string; runs: boolean }
+  | { kind: 'move'; cell: string; base: string; below: string; runs: boolean }
+  | { kind: 'delete'; cell: string; base: string; runs: boolean };
+
+export type ErrandReply = Reply & { work?: Work };
+
+/** `conflict`: the cell holds something else; `gone`: there is none; `refused`: this page can't. */
+export type Outcome = 'done' | 'conflict' | 'gone' | 'refused';
+
+/** Says what became of an errand: of its cell, and how the cells stand now. */
+export type ErrandDoneRequest = {
+  op: 'errand_done';
+  protocol: number;
+  id: string;
+  once: string;
+  outcome: Outcome;
+  cell: string;
+  source: string;
+  path: string;
+  cells: PageCell[];
+};
+
 /** Asks what to mark in the words of a question. */
 export type MarksRequest = { op: 'marks'; protocol: number; text: string };
 
@@ -156,6 +186,8 @@ export type Request =
   | DecideRequest
   | StopRequest
   | SteerRequest
+  | ErrandRequest
+  | ErrandDoneRequest
   | MarksRequest
   | FailureRequest;
 
@@ -172,6 +204,9 @@ export type Choice = {
 /** Text that would take effect as it stands; what is not seen is written as `[U+202E]`. */
 export type Passage = { title: string; text: string; language: string; hint: string };
 
+/** A change of a cell that held `base`: `new` in the place of `old`, which makes it `text`. */
+export type CellChange = { cell: string; base: string; text: string; old: string; new: string };
+
 /** A question, of whatever kind: all texts come from the kernel, and none of them is Markdown or HTML. */
 export type Card = {
   question: string;
@@ -186,6 +221,8 @@ export type Card = {
   waiting: number;
   /** The title of the next one, or nothing. */
   following: string;
+  /** Where a cell would be changed: what is compared with it as it stands in the page. */
+  edit?: CellChange;
 };
 
 /** What of the facts matters here. */
@@ -306,6 +343,11 @@ export type Delta = {
   o?: number;
   t?: string;
   asks?: boolean;
+  /** The id of something to do in the notebook, for the first page that asks for it. */
+  errand?: string;
+  /** The id of the errand whose cell has run to its end. */
+  ran?: string;
+  failed?: boolean;
   /** The end; `null` where the output has just brought it, and whoever lacks it attaches. */
   bundle?: Bundle | null;
   /** With the end: the id for the notebook's metadata. */
@@ -352,6 +394,10 @@ export function stopRequest(id: string): StopRequest {
 
 export function steerRequest(id: string, text: string, once: string): SteerRequest {
   return { op: 'steer', protocol: PROTOCOL, id, text, once };
+}
+
+export function errandRequest(id: string, once: string): ErrandRequest {
+  return { op: 'errand', protocol: PROTOCOL, id, once };
 }
 
 export function marksRequest(text: string): MarksRequest {
@@ -441,6 +487,28 @@ export function runRequest(
     together: false,
     cells: nearest(cells, index, MOST_CHARS),
     selection: about.selection
+  };
+}
+
+/** Return what became of an errand; the cells nearest to `index` are told whole. */
+export function errandDoneRequest(
+  id: string,
+  once: string,
+  about: Pick<ErrandDoneRequest, 'outcome' | 'cell' | 'source' | 'path'>,
+  cells: readonly (PageCell & { source: string })[],
+  index: number
+): ErrandDoneRequest {
+  const { outcome, cell, source, path } = about;
+  return {
+    op: 'errand_done',
+    protocol: PROTOCOL,
+    id,
+    once,
+    outcome,
+    cell,
+    source,
+    path,
+    cells: nearest(cells, index, MOST_CHARS)
   };
 }
 

@@ -10,7 +10,8 @@ export const RUNNING: ReadonlySet<string> = new Set([
   'Calling',
   'Adding',
   'Deleting',
-  'Changing'
+  'Changing',
+  'Moving'
 ]);
 
 /** Add this to what JupyterLab has rendered, before it is in the page; texts stay what they are. */

@@ -1,8 +1,25 @@
 import { describe, expect, it } from 'vitest';
 
-import { Proposal } from '../src/diff';
+import { Proposal, replaced } from '../src/diff';
+
+it('is compared again with the change in its place, if that is there once', () => {
+  expect(replaced('a = 1\nb = 2', 'b = 2', 'b = $& 3')).toBe('a = 1\nb = $& 3');
+  expect(replaced('b = 2\nb = 2', 'b = 2', 'c')).toBeNull();
+  expect(replaced('a', 'b', 'c')).toBeNull();
+  expect(replaced('a', '', 'c')).toBeNull();
+});
 
 describe('Proposal', () => {
+  it('waits for who applies it, and is not applied to another text', () => {
+    const proposal = new Proposal('old', 'new');
+    proposal.decide('approved');
+    expect(proposal.state('old')).toBe('approved');
+    expect([proposal.fits('old'), proposal.fits('typed'), proposal.fits(null)]).toEqual([true, false, false]);
+    proposal.decide('applied');
+    proposal.decide('approved');
+    expect(proposal.state('new')).toBe('applied');
+  });
+
   it('is for the text it was compared with', () => {
     const proposal = new Proposal('old', 'new');
     expect(proposal.state('old')).toBe('proposed');

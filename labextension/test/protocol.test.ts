@@ -9,6 +9,8 @@ import {
   asksCodex,
   decideRequest,
   dropRequest,
+  errandDoneRequest,
+  errandRequest,
   keptRequest,
   failureRequest,
   hereRequest,
@@ -83,6 +85,15 @@ describe('what a click sends', () => {
     expect(keptRequest('answer-1')).toEqual(fixture('kept'));
     expect(approvalsRequest('answer-1')).toEqual(fixture('approvals'));
     expect(decideRequest('question-1', 'w', 'Use uv, not pip')).toEqual(fixture('decide'));
+    expect(errandRequest('errand-1', '1-2-3-4')).toEqual(fixture('errand'));
+    const done = {
+      outcome: 'conflict',
+      cell: '4f2a9c01',
+      source: 'x = 2',
+      path: 'work/Untitled.ipynb'
+    } as const;
+    const cells = [{ id: '4f2a9c01', kind: 'code', source: 'x = 2' }] as const;
+    expect(errandDoneRequest('errand-1', '1-2-3-4', done, cells, 0)).toEqual(fixture('errand-done'));
     expect(stopRequest('answer-1')).toEqual(fixture('stop'));
     expect(steerRequest('answer-1', 'Talk about tea only', '1-2-3-4')).toEqual(fixture('steer'));
   });

@@ -122,6 +122,19 @@ def test_a_change_is_asked_about_with_its_diff(front_end: FrontEnd, tmp_path: Pa
     assert "· approved" in markdown(front_end.outputs)
 
 
+def test_the_notebooks_file_is_not_written_and_the_agent_hears_of_the_cell_tools(
+    front_end: FrontEnd, tmp_path: Path
+) -> None:
+    (tmp_path / "n.ipynb").write_text("{}\n")
+    patch = "*** Begin Patch\n*** Update File: n.ipynb\n@@\n-{}\n+[]\n*** End Patch\n"
+    front_end.idle(front_end.run(agent(use("exec_command", cmd=f"apply_patch <<'EOF'\n{patch}EOF"))))
+    assert (tmp_path / "n.ipynb").read_text() == "{}\n"
+    shown = markdown(front_end.outputs)
+    assert "Not changed: declined" in shown
+    assert "you said" not in shown
+    assert "It was told to change cells instead." in shown
+
+
 def test_where_nobody_can_answer_it_is_no_and_says_so(notebook: Kernel, out: Path) -> None:
     seen = markdown(notebook.execute(agent(WRITE)))
     assert step("Not run: nobody to ask") in seen

@@ -127,6 +127,13 @@ def test_keys_are_masked_in_whatever_the_panel_shows(page: ExtendedFrontEnd) -> 
     assert KEY not in str(shown)
 
 
+@pytest.mark.parametrize("before", [0, 60, 100])
+def test_a_key_where_a_text_is_cut_off_is_masked_too(page: ExtendedFrontEnd, before: int) -> None:
+    thread = ask(page, f"%%codex --no-mask\necho: {'x' * before} {KEY}")
+    shown = str([threads(page), threads(page, here=True), page.tell("turns", thread=thread, before=None)])
+    assert KEY[:16] not in shown
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -177,3 +184,18 @@ def test_ten_thousand_threads_come_in_pages_and_are_searched(page: ExtendedFront
     [found] = threads(page, search="NUMBER 7777.")["threads"]
     assert found["about"] == "Question number 7777."
     assert threads(page, search="xyzzy")["threads"] == []
+
+
+def test_a_long_thread_comes_in_pages_from_its_end(page: ExtendedFrontEnd) -> None:
+    home = Path(os.environ["CODEX_MAGIC_HOME"])
+    fill(home, 1, turns=120)
+    seen: list[int] = []
+    before = None
+    while True:
+        reply = page.tell("turns", thread="thread-0", before=before)
+        positions = [each["position"] for each in reply["turns"]]
+        seen, before = [*positions, *seen], positions[0]
+        if not reply["more"]:
+            break
+    assert seen == list(range(120))
+    assert reply["turns"][0]["answer"] == "Answer 0."

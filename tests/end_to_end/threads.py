@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -20,27 +21,31 @@ NOW = 1_790_000_000
 """Unix seconds; each thread is a minute older than the one before it."""
 
 
-def fill(home: Path, number: int) -> None:
-    """Keep so many threads of one turn each, the first one used last."""
+def fill(home: Path, number: int, *, turns: int = 1) -> None:
+    """Keep so many threads of so many turns each, the first one used last."""
     path = home / "threads.db"
     Store(path).close()
+    seqs = itertools.count(1)
     with closing(sqlite3.connect(path)) as db, db:
         for n in range(number):
-            prompt = f"Question number {n}."
             used = NOW - 60 * n
             db.execute(
-                "INSERT INTO threads (id, preview, engine, created_at, updated_at) VALUES (?, ?, 'backend', ?, ?)",
-                (f"thread-{n}", prompt, used, used),
+                "INSERT INTO threads (id, preview, engine, created_at, updated_at)"
+                " VALUES (?, ?, 'backend', ?, ?)",
+                (f"thread-{n}", f"Question number {n}.", used, used),
             )
-            db.execute(
-                "INSERT INTO turns (seq, id, thread_id, position, status, started_at) VALUES (?, ?, ?, 0, 'completed', ?)",
-                (n + 1, f"turn-{n}", f"thread-{n}", used),
-            )
-            items: list[ThreadItem] = [
-                UserMessage(f"u{n}", (TextInput(prompt),)),
-                AgentMessage(f"a{n}", f"Answer {n}."),
-            ]
-            for place, item in enumerate(items):
-                values = (n + 1, place, item.id, item_type(item), encode_item(item).decode())
-                db.execute("INSERT INTO items (turn, n, id, type, json) VALUES (?, ?, ?, ?, ?)", values)
-        db.execute("UPDATE clock SET tick = ?", (number,))
+            for position in range(turns):
+                seq = next(seqs)
+                db.execute(
+                    "INSERT INTO turns (seq, id, thread_id, position, status, started_at)"
+                    " VALUES (?, ?, ?, ?, 'completed', ?)",
+                    (seq, f"turn-{seq}", f"thread-{n}", position, used),
+                )
+                items: list[ThreadItem] = [
+                    UserMessage(f"u{seq}", (TextInput(f"Question number {n}."),)),
+                    AgentMessage(f"a{seq}", f"Answer {position}."),
+                ]
+                for place, item in enumerate(items):
+                    values = (seq, place, item.id, item_type(item), encode_item(item).decode())
+                    db.execute("INSERT INTO items (turn, n, id, type, json) VALUES (?, ?, ?, ?, ?)", values)
+        db.execute("UPDATE clock SET tick = ?", (next(seqs),))

@@ -17,7 +17,7 @@ class FrontEnd:
         self.messages: list[Message] = []
         self._models: dict[str, dict[str, Any]] = {}
 
-    def run(self, code: str) -> str:
+    def run(self, code: str, cell: str | None = None) -> str:
         """Start a cell; gives the request's id at once."""
         content = {
             "code": code,
@@ -28,7 +28,7 @@ class FrontEnd:
             "stop_on_error": True,
         }
         request = self.kernel.client.session.msg(
-            "execute_request", content, metadata={"cellId": f"cell-{len(self.messages)}"}
+            "execute_request", content, metadata={"cellId": cell or f"cell-{len(self.messages)}"}
         )
         self.kernel.client.shell_channel.send(request)
         return str(request["header"]["msg_id"])

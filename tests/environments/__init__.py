@@ -1,7 +1,8 @@
 """Environments beside the tests' own, for packages that can't or mustn't share it.
 
 `NAME.in` lists what is installed there beside codex_magic, one requirement a line; `make constraints` writes
-the versions to `NAME.txt`, and `make test` installs them before it runs the tests.
+the versions to `NAME.txt`, and `make test` installs them before it runs the tests. What a folder `NAME` has in its
+`package.json` is installed by npm, into `node` of that environment.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import threading
 from pathlib import Path
@@ -13,6 +14,7 @@ from IPython.core.interactiveshell import InteractiveShell
 
 from codex_magic.display.items import item_rows
 from codex_magic.display.view import TurnView
+from codex_magic.notebook.errands import Errand, Report
 from codex_magic.notebook.extension import PANEL, PROTOCOL, REPLY, Extension, is_for_panel
 from codex_magic.notebook.magics import PAGE_REQUEST, loaded
 from codex_magic.notebook.panel import ACTS
@@ -31,9 +33,12 @@ from tests.end_to_end.kernel import Kernel
 from tests.known import some
 
 FIXTURES = Path(__file__).parents[2] / "labextension" / "fixtures"
-ANSWERS, APPROVALS, CARD, DECIDE, KEPT, RUN, STEER, STOP, WAITING = (
+ANSWERS, APPROVALS, CARD, DECIDE, ERRAND, DONE, KEPT, RUN, STEER, STOP, WAITING = (
     json.loads((FIXTURES / f"{name}.json").read_text(encoding="utf-8"))
-    for name in ("answers", "approvals", "card", "decide", "kept", "run", "steer", "stop", "waiting")
+    for name in (
+        *("answers", "approvals", "card", "decide", "errand", "errand-done"),
+        *("kept", "run", "steer", "stop", "waiting"),
+    )
 )
 
 
@@ -87,6 +92,7 @@ def test_the_words_for_a_step_that_runs_are_what_both_sides_agree_on() -> None:
             FileChange("f", ({"path": "a.py", "kind": {"type": kind}},), status="inProgress")
             for kind in ("add", "delete", "update")
         ),
+        ToolCall("m", tool="move_cell", status="inProgress"),
     ]
     labels = [row.label for item in items for row in item_rows(item)]
     assert labels == json.loads((FIXTURES / "running.json").read_text(encoding="utf-8"))
@@ -122,6 +128,35 @@ def test_a_turn_that_runs_is_stopped_and_steered() -> None:
     for request in (STEER, STEER, {**STEER, "text": " ", "once": "2"}, STOP):
         assert extension.answer(request)["ok"]
     assert Running.heard == [STEER["text"], "stop"]
+
+
+def test_an_errand_is_done_by_the_first_page_that_asks_for_it() -> None:
+    session = Session()
+    extension = Extension(SimpleNamespace(session=session, iopub_socket=None))
+    extension.answer(RUN)
+    extension.stream("answer-1").attach()
+
+    async def ask() -> tuple[Report | None, list[bool]]:
+        waiting = asyncio.ensure_future(extension.send_errand("answer-1", {"kind": "look"}))
+        await asyncio.sleep(0)
+        id = session.sent[-1]["errand"]
+        taken = [
+            extension.answer({**ERRAND, "id": id, "once": once})["ok"] for once in (ERRAND["once"], "another")
+        ]
+        assert extension.answer({**DONE, "id": id})["ok"]
+        return await waiting, taken
+
+    report, taken = asyncio.run(ask())
+    assert taken == [True, False]
+    assert report is not None
+    assert (report.outcome, report.cell, report.source) == ("conflict", DONE["cell"], DONE["source"])
+    assert not extension.answer(ERRAND)["ok"]
+
+
+def test_an_errand_is_not_for_another_page_than_the_one_where_it_was_allowed() -> None:
+    errand = Errand("answer-1", {}, page="one")
+    assert not errand.take("1", "two")
+    assert errand.take("2", "one")
 
 
 def test_what_was_said_of_a_cell_holds_for_one_run() -> None:

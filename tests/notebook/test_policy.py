@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from codex_magic.notebook import options
+from codex_magic.notebook.magics import loaded
 from codex_magic.notebook.question import choices
-from codex_magic.protocol.policy import VARIABLE
+from codex_magic.notebook.suggestions import Cursor
+from codex_magic.protocol.policy import VARIABLE, Policy
 from codex_magic.protocol.types import CommandApproval, Decision, ReadingApproval
+from tests.known import some
 
 
 @pytest.fixture
@@ -113,3 +118,33 @@ def test_a_card_offers_no_yes_for_longer(policy):
         assert offered == {Decision.decline, Decision.accept, Decision.cancel}
     policy("")
     assert Decision.accept_for_session in {choice.decision for choice in choices(command)}
+
+
+def test_suggestions_while_typing_obey_it_too(service, shell, run, policy):
+    policy('context = ["none"]\nmodel = ["local-large"]')
+    run("price = 'from the cell above'")
+    run("%config CodexMagics.context = 'above'")
+    session = some(loaded(shell)).session
+    cursor = Cursor("total = price", "", session.look(), "", 100_000)
+    session.suggestions.suggest(cursor).result()
+    body = service.wait_for_request().json
+    assert body["model"] == "local-large"
+    assert "<external_" not in str(body["input"])
+    refused = session.suggestions.suggest(cursor._replace(model="local-small")).result()
+    assert "does not allow" in refused.note
+
+
+def test_a_policy_has_the_words_of_the_settings():
+    words = {
+        "engine": options.ENGINES,
+        "sandbox": options.SANDBOXES,
+        "approval": options.APPROVALS,
+        "context": options.CONTEXTS,
+        "reads": options.READS,
+        "runs": options.RUNS,
+    }
+    for setting, each in words.items():
+        assert msgspec.convert({setting: [*each]}, Policy).words(setting) == tuple(each)
+    for setting in words:
+        with pytest.raises(ValueError, match=setting):
+            msgspec.convert({setting: ["another"]}, Policy)

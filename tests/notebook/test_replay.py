@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 
+from codex_magic.protocol.ids import new_id
 from tests.end_to_end.kernel import Kernel, Message, markdown, outputs
 from tests.end_to_end.test_deleted_questions import Page
 from tests.notebook.conftest import Ask
@@ -201,10 +202,13 @@ def test_a_cell_run_by_itself_is_asked_anew_and_again_in_any_case(page: Page, re
 
 @pytest.fixture
 def burst(tmp_path: Path, service: LocalService) -> Iterator[Callable[..., list[str]]]:
-    """Sends cells in one go, as a page without our extension does; returns what each has shown."""
+    """Sends cells in one go, as a page of its own without our extension does; returns what each has shown."""
 
     def run_all(*sources: str) -> list[str]:
-        sent = [kernel.send(source, cell_id=f"cell{n:02}") for n, source in enumerate(sources)]
+        kernel.client.session.session = new_id()
+        sent = [
+            kernel.send(source, cell_id=f"cell{n:02}", allow_stdin=True) for n, source in enumerate(sources)
+        ]
         shown: dict[str, list[Message]] = {each: [] for each in sent}
         ended = 0
         while ended < len(sent):

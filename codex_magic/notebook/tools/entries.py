@@ -7,13 +7,24 @@ what a tool does is imported when one is called.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from msgspec.structs import replace
 
-from ...protocol.types import ApprovalDecision, ApprovalRequest, Decision, McpToolApproval, RunApproval
+from ...protocol.types import (
+    ApprovalDecision,
+    ApprovalRequest,
+    CellApproval,
+    Decision,
+    DeclineBecause,
+    FileChangeApproval,
+    McpToolApproval,
+    RunApproval,
+    ToolCallApproval,
+)
 from ...responses.tools import Tool, tool
 from ..options import reads, runs
 from .permission import Ask, ReadPermission, RunPermission
@@ -23,6 +34,7 @@ if TYPE_CHECKING:
     from ...threads.options import TurnOptions
     from ..context import Context
     from ..session import Session
+    from .cells import Cells
 
 
 class Entry(NamedTuple):
@@ -57,6 +69,10 @@ async def _run(
     from . import running
 
     return await running.run(session, context, permission, place, **arguments)
+
+
+async def _change(name: str, cells: CellTools, /, **arguments: Any) -> Any:
+    return await cells.made().run(name, arguments)
 
 
 def _text(description: str = "") -> dict[str, str]:
@@ -122,7 +138,70 @@ RUN_PYTHON = Entry(
 )
 
 
-NAMES = frozenset(entry.name for entry in (*ENTRIES, RUN_PYTHON))
+_CELL = _text("its number in read_notebook")
+_REVISION = _text("of the cell, from read_notebook")
+
+CELL_TOOLS = (
+    Entry(
+        "add_cell",
+        "Propose a new cell to the user, who may apply and run it.",
+        {
+            "source": _text(),
+            "kind": {"type": "string", "enum": ["code", "markdown"]},
+            "below": _text("number of a cell, 0 for the top; below this question if left out"),
+        },
+        ("source",),
+        _change,
+    ),
+    Entry(
+        "edit_cell",
+        "Propose a change of a cell of the open notebook, whose file is never to be written.",
+        {
+            "cell": _CELL,
+            "expected_revision": _REVISION,
+            "old": _text("exact text that is once in the cell; empty for all of it"),
+            "new": _text(),
+        },
+        ("cell", "expected_revision", "old", "new"),
+        _change,
+    ),
+    Entry("run_cell", "Propose to run a cell.", {"cell": _CELL}, ("cell",), _change),
+    Entry(
+        "move_cell",
+        "Propose to move a cell.",
+        {"cell": _CELL, "below": _text("number of a cell, 0 for the top")},
+        ("cell", "below"),
+        _change,
+    ),
+    Entry(
+        "delete_cell",
+        "Propose to delete a cell.",
+        {"cell": _CELL, "expected_revision": _REVISION},
+        ("cell", "expected_revision"),
+        _change,
+    ),
+)
+
+
+class CellTools:
+    """The cell tools of one turn, imported when the first is called."""
+
+    def __init__(self, session: Session, context: Context, reading: ReadPermission, place: Place) -> None:
+        self._about = session, context, reading, place
+        self._cells: Cells | None = None
+
+    def made(self) -> Cells:
+        if self._cells is None:
+            from .cells import Cells
+
+            self._cells = Cells(*self._about, {entry.name: entry.schema for entry in CELL_TOOLS})
+        return self._cells
+
+    async def question_for(self, call: ToolCallApproval) -> CellApproval | None:
+        return await self.made().question_for(call)
+
+
+NAMES = frozenset(entry.name for entry in (*ENTRIES, *CELL_TOOLS, RUN_PYTHON))
 
 
 def offered(
@@ -135,18 +214,31 @@ def offered(
     is_agent = turn_options["engine"] != "backend"
     reading = ReadPermission(session, ask, context.path)
     running = RunPermission(session, reading)
+    cells = CellTools(session, context, reading, place)
     tools: list[Tool] = []
     may_read = reads(session.settings.reads) != "no"
     if is_agent or may_read:
         tools += [_tool(entry, reading, session, context) for entry in ENTRIES]
+        tools += [_tool(entry, cells, cells) for entry in CELL_TOOLS]
     if is_agent or (may_read and runs(session.settings.runs) != "no"):
         tools.append(_tool(RUN_PYTHON, running, session, context, running, place))
     tools = [each for each in tools if session.tools.is_on(each.name)]
     tools += session.tools.offered(session.shell.user_ns, NAMES, context.notes)
 
+    async def ask_here(request: ApprovalRequest) -> ApprovalDecision | None:
+        decision = await ask(request)
+        place.page = session.extension.questions.page_of(request)
+        return decision
+
     async def decide(request: ApprovalRequest) -> ApprovalDecision | None:
+        if isinstance(request, FileChangeApproval) and _is_of_notebook(request, context.path):
+            note = "Codex wanted to write the file of a notebook that is open. It was told to change cells instead."
+            place.put(partial(session.screen.say, note))
+            return DeclineBecause(NO_FILE, by_user=False)
         if isinstance(request, RunApproval):
-            return running.decide(request, await _ask_to_run(session, ask, place, request))
+            return running.decide(request, await _ask_to_run(session, ask_here, place, request))
+        if isinstance(request, CellApproval):
+            return cells.made().decide(request, await ask_here(request))
         if isinstance(request, McpToolApproval) and not session.tools.is_on(
             f"{request.server}.{request.tool}"
         ):
@@ -154,6 +246,19 @@ def offered(
         return await reading.decide(request)
 
     return {"tools": tools, "approvals": decide} if tools else {}
+
+
+NO_FILE = (
+    "Declined by codex_magic, before anybody was asked: this notebook is open, and who writes its file loses what is "
+    "not saved. Use edit_cell, add_cell, move_cell and delete_cell."
+)
+
+
+def _is_of_notebook(request: FileChangeApproval, path: str | None) -> bool:
+    """Whether a change would write this notebook's file; any notebook there is, where nobody knows which this is."""
+    changed = [str(change.get("path")) for change in request.changes]
+    notebooks = [each for each in changed if each.endswith(".ipynb") and os.path.exists(each)]
+    return any(path is None or os.path.realpath(each) == os.path.realpath(path) for each in notebooks)
 
 
 async def _ask_to_run(
@@ -171,7 +276,7 @@ async def _ask_to_run(
     return decision
 
 
-def _tool(entry: Entry, permission: ReadPermission | RunPermission, *about: Any) -> Tool:
+def _tool(entry: Entry, permission: ReadPermission | RunPermission | CellTools, *about: Any) -> Tool:
     return tool(
         partial(entry.run, entry.name, *about),
         name=entry.name,

@@ -10,7 +10,9 @@ from typing import Any
 class Place:
     """Where the code of one turn runs; made in the cell that asks, in its `context`, to which what is shown goes.
 
-    `put` has something called in the thread that paints the turn. `committed`: code that ran there and stays.
+    `put` has something called in the thread that paints the turn. `output`: the id of the turn's answer.
+    `committed`: code for the next cell. `below`: the id of the last cell that the turn has added.
+    `page`: the session of the page where the user answered last.
     `tries_first`: what needs a yes is tried in a copy of the kernel before the question.
     """
 
@@ -21,12 +23,14 @@ class Place:
         *,
         is_blocking: bool,
         is_background: bool,
+        output: str = "",
         tries_first: bool = False,
     ) -> None:
-        self.put, self.context = put, context
+        self.put, self.context, self.output = put, context, output
         self.is_blocking, self.is_background = is_blocking, is_background
         self.tries_first = tries_first
         self.committed: list[str] = []
+        self.below = self.page = ""
         self.is_closed = False
         self.bench: Any = None  # a Workbench, made for the first code
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...auth.storage import auth_path
-from ...context.cells import CELL_TOKENS, OUTPUT_TOKENS, Cell, cut_middle
+from ...context.cells import CELL_TOKENS, OUTPUT_TOKENS, Cell, cut_middle, digest_of
 from ...context.describe import Description, describe, headlines
 from ...context.mentions import stored, value_at
 from ...context.secrets import INSTRUCTION
@@ -56,20 +56,25 @@ Found = tuple[str, Iterable[ImageInput]]
 
 def read(name: str, session: Session, context: Context, arguments: Mapping[str, Any]) -> Any:
     """Return what a tool reads: a masked text, marked as data, and images. Raises ToolCallError."""
-    if context.mask is not None:
-        learn_secrets(context.mask, session.shell, context.path, session.settings.secrets)
-    mask = context.mask or str
-    kernel = context.kernel._replace(runs=session.runs.so_far()[0])
-    here = Here(session.shell, context.path, kernel, gathering.around(kernel, context.path), mask)
+    here = look(session, context)
     try:
         text, images = _READERS[name](here, context, session, **arguments)
     except NotThere as reason:
-        raise ToolCallError(mask(str(reason))) from None
-    text = framed("notebook", mask(text))
+        raise ToolCallError(here.mask(str(reason))) from None
+    text = framed("notebook", here.mask(text))
     if "«SECRET_" in text:
         text += f"\n{INSTRUCTION}"
     pictures = [base64.b64decode(image.url.partition(",")[2]) for image in images]
     return [text, *pictures[:MOST_IMAGES]] if pictures else text
+
+
+def look(session: Session, context: Context) -> Here:
+    """Return what is known of the notebook now, with the mask that knows what is secret now."""
+    if context.mask is not None:
+        learn_secrets(context.mask, session.shell, context.path, session.settings.secrets)
+    kernel = context.kernel._replace(runs=session.runs.so_far()[0])
+    around = gathering.around(kernel, context.path)
+    return Here(session.shell, context.path, kernel, around, context.mask or str)
 
 
 def _list_variables(here: Here, context: Context, session: Session, text: str = "") -> Found:
@@ -109,14 +114,15 @@ def _read_notebook(here: Here, context: Context, session: Session, cell: str = "
     cells = here.around.all
     if not cells:
         return "The notebook has no cells besides questions to you.", ()
-    numbers = _numbers(here, cell)
+    numbers = numbers_of(here, cell)
     outputs = Outputs(here.shell, here.kernel, here.path, here.mask)
     order = f", {here.around.order}" if here.around.order else ""
     parts, left = [f"The notebook has {count(len(cells), 'cell')} besides questions to you{order}."], TOKENS
     for at, number in enumerate(numbers):
         shown = cells[number - 1]
         one = len(numbers) == 1
-        part = f"# %% {number}: {shown.label}\n" + cut_middle(here.mask(shown.source), CELL_TOKENS)
+        head = f"# %% {number}: {shown.label}, revision {revision(here, shown)}\n"
+        part = head + cut_middle(here.mask(shown.source), CELL_TOKENS)
         if output := outputs.text(shown, TOKENS // 2 if one else OUTPUT_TOKENS):
             part += f"\n# -> output\n{output}"
         left -= estimate(part)
@@ -129,7 +135,12 @@ def _read_notebook(here: Here, context: Context, session: Session, cell: str = "
     return "\n\n".join(parts), urls if len(numbers) == 1 else ()
 
 
-def _numbers(here: Here, cell: str) -> list[int]:
+def revision(here: Here, cell: Cell) -> str:
+    """Return what stands for the text of a cell as the model reads it: of a secret nothing could be guessed."""
+    return digest_of(here.mask(cell.source), 4)
+
+
+def numbers_of(here: Here, cell: str) -> list[int]:
     """Return the places, from 1, of the cells that `3`, `2-9`, `In[7]`, an id or nothing stands for. Raises NotThere."""
     cells, wanted = here.around.all, cell.strip().strip("[]")
     if not wanted or wanted.lower() == "all":

@@ -17,6 +17,7 @@ from .workbench import Workbench
 
 if TYPE_CHECKING:
     from ..context import Context
+    from ..errands import Report
     from ..session import Session
     from .execution import Execution
     from .permission import RunPermission
@@ -31,14 +32,47 @@ MOST_IMAGES = 3
 async def run(
     session: Session, context: Context, permission: RunPermission, place: Place, code: str, scope: str = PROBE
 ) -> Any:
-    """Run what is allowed; return what came of it, masked and marked as data. Raises ToolCallError."""
+    """Run what is allowed; return what came of it, masked and marked as data. Raises ToolCallError.
+
+    What stays runs in a cell of its own below the one that asks, where a page adds one; else in the one that asks,
+    and is kept as the next cell.
+    """
     scope = scope_of(scope)
-    is_guarded = permission.take(code, scope)
-    execution = await bench_of(session, place).run(code, is_probe=scope == PROBE, is_guarded=is_guarded)
-    if scope == COMMIT and execution.error is None:
+    is_guarded, in_cell = permission.take(code, scope), None
+    if scope == COMMIT:
+        above = place.below or context.kernel.cell or ""
+        work = {"kind": "add", "text": code, "cell_type": "code", "below": above, "runs": True}
+        report = await session.extension.send_errand(place.output, work, place.page)
+        if report is not None and report.outcome == "done":
+            in_cell, place.below = report, report.cell
+    return await execute(
+        session, context, place, code, in_cell=in_cell, is_probe=scope == PROBE, is_guarded=is_guarded
+    )
+
+
+async def execute(
+    session: Session,
+    context: Context,
+    place: Place,
+    code: str,
+    *,
+    in_cell: Report | None,
+    is_probe: bool,
+    is_guarded: bool = False,
+) -> Any:
+    """Run code that is allowed, in the cell that a page has made ready for it. Raises ToolCallError."""
+    bench = bench_of(session, place)
+    failed, message = True, in_cell.message if in_cell is not None else None
+    try:
+        execution = await bench.run(code, is_probe=is_probe, is_guarded=is_guarded, message=message)
+        failed = execution.error is not None
+    finally:
+        if in_cell is not None:
+            session.extension.end_run(place.output, in_cell.errand, failed=failed)
+    if not is_probe and not failed and in_cell is None:
         place.committed.append(code)
     if execution.acted:
-        session.acting.add((code, scope))
+        session.acting.add((code, PROBE if is_probe else COMMIT))
     if context.mask is not None:
         learn_secrets(context.mask, session.shell, context.path, session.settings.secrets)
     result = _told(execution, context.mask or str)

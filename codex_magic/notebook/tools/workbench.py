@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Coroutine
+import sys
+from collections.abc import Coroutine, Iterator, Mapping
 from concurrent.futures import Future, InvalidStateError
-from contextlib import nullcontext, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -28,14 +29,20 @@ NO_AWAIT = (
 
 class Work:
     """Code on its way from the engine to the shell's thread; `done` has what became of it, and is cancelled when
-    it never ran."""
+    it never ran. `message`: whose outputs a page shows in another cell than the one that asks."""
 
     def __init__(
-        self, code: str, *, is_probe: bool, is_guarded: bool = False, trial_seconds: float = 0.0
+        self,
+        code: str,
+        *,
+        is_probe: bool,
+        is_guarded: bool = False,
+        message: Mapping[str, Any] | None = None,
+        trial_seconds: float = 0.0,
     ) -> None:
         """`trial_seconds`: it is only tried, for so long; `tried` has what came of it."""
         self.code, self.is_probe, self.is_guarded = code, is_probe, is_guarded
-        self.trial_seconds = trial_seconds
+        self.message, self.trial_seconds = message, trial_seconds
         self.done: Future[Execution] = Future()
         self.tried: Future[Trial] = Future()
 
@@ -52,9 +59,11 @@ class Workbench:
         self._open: list[Work] = []
         self._copies: list[Copy] = []
 
-    async def run(self, code: str, *, is_probe: bool, is_guarded: bool) -> Execution:
+    async def run(
+        self, code: str, *, is_probe: bool, is_guarded: bool, message: Mapping[str, Any] | None = None
+    ) -> Execution:
         """Run code, from the engine's loop. Raises CancelledError when the turn ends before it has begun."""
-        work = Work(code, is_probe=is_probe, is_guarded=is_guarded)
+        work = Work(code, is_probe=is_probe, is_guarded=is_guarded, message=message)
         self._add(work)
         return await asyncio.wrap_future(work.done)
 
@@ -114,7 +123,10 @@ class Workbench:
         before = Before(self._shell.user_ns, work.code)
         picture = None if work.is_guarded else Picture(os.curdir)
         try:
-            execution = await self._runner.run(work.code, is_probe=work.is_probe, is_guarded=work.is_guarded)
+            with _shown_for(self._shell, work.message):
+                execution = await self._runner.run(
+                    work.code, is_probe=work.is_probe, is_guarded=work.is_guarded
+                )
         except BaseException as error:
             work.done.set_exception(error)
             raise
@@ -177,3 +189,19 @@ class Workbench:
                 self._place.context.run(asyncio.ensure_future, run())
 
         kernel.io_loop.add_callback(begin)
+
+
+@contextmanager
+def _shown_for(shell: Any, message: Mapping[str, Any] | None) -> Iterator[None]:
+    """Have what is shown go to who sent that message, in place of the cell that runs."""
+    if message is None or not hasattr(shell, "set_parent"):
+        yield
+        return
+    before = shell.get_parent()
+    shell.set_parent(dict(message))
+    try:
+        yield
+    finally:
+        sys.stdout.flush()  # what is printed is sent later, to who is the parent then
+        sys.stderr.flush()
+        shell.set_parent(before)

@@ -1,0 +1,76 @@
+"""Run All in JupyterLab asks again only what changed; a cell that is run by itself is asked anew."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from playwright.sync_api import Browser, expect
+
+from tests.end_to_end.browser import Visit, opening
+from tests.end_to_end.lab import BUILT, JupyterServer, served
+from tests.end_to_end.notebooks import notebook_of
+from tests.service import LocalService, start
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.timeout(240),
+    pytest.mark.skipif(not BUILT.exists(), reason="the extension is not built: make labextension"),
+]
+
+PANEL = "window.jupyterapp.shell.currentWidget"
+
+
+@pytest.fixture(scope="module")
+def service() -> Iterator[LocalService]:
+    with start(open_access=True) as service:
+        yield service
+
+
+@pytest.fixture(scope="module")
+def server(service: LocalService, tmp_path_factory: pytest.TempPathFactory) -> Iterator[JupyterServer]:
+    home = tmp_path_factory.mktemp("home")
+    service.sign_in(home / ".codex")
+    with served(tmp_path_factory, home, service, extended=True) as server:
+        yield server
+
+
+@pytest.fixture
+def opened(chromium_browser: Browser, server: JupyterServer) -> Iterator[Callable[..., Visit]]:
+    """Opens a notebook of these cells in a new page."""
+    with opening(chromium_browser, server) as opened:
+        yield lambda *sources: opened(notebook_of(*sources))
+
+
+def test_run_all_keeps_what_did_not_change(opened: Callable[..., Visit], service: LocalService) -> None:
+    visit = opened("%load_ext codex_magic", "x = 1", "%%codex\necho: one", "y = 2", "%%codex\necho: two")
+    page = visit.page
+
+    def run(command: str) -> int:
+        """Run cells, to the end; returns how many questions have been sent so far."""
+        page.evaluate(f"window.jupyterapp.commands.execute('notebook:{command}')")
+        return len([each for each in service.requests if each.path.endswith("/responses")])
+
+    def restart() -> None:
+        page.evaluate(f"{PANEL}.sessionContext.restartKernel()")
+        page.wait_for_function(f"{PANEL}.sessionContext.session?.kernel?.status === 'idle'")
+
+    answers = page.locator(".jp-codex-answer")
+    assert run("run-all-cells") == 2
+    expect(answers).to_have_count(2)
+    expect(page.get_by_text("%%codex --again")).to_have_count(0)
+    assert run("run-all-cells") == 2
+    expect(answers.nth(0)).to_contain_text("Kept")
+    expect(answers.nth(1)).to_contain_text("Kept")
+    expect(answers.nth(1)).to_contain_text("two")
+    restart()
+    assert run("run-all-cells") == 2
+    expect(answers.nth(0)).to_contain_text("Kept")
+    expect(answers.nth(1)).to_contain_text("Kept")
+    page.evaluate(f"() => {{ {PANEL}.content.activeCellIndex = 4; {PANEL}.content.deselectAll() }}")
+    assert run("run-cell") == 3
+    expect(answers.nth(1)).not_to_contain_text("Kept")
+    page.evaluate(f"{PANEL}.content.model.sharedModel.getCell(3).setSource('y = 3')")
+    assert run("run-all-cells") == 4
+    expect(answers.nth(0)).to_contain_text("Kept")
+    expect(answers.nth(1)).not_to_contain_text("Kept")
