@@ -14,20 +14,20 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-import nbformat
 import pytest
 
 import codex_magic
 from codex_magic.protocol.policy import VARIABLE, policy_bounds
 from tests.end_to_end.kernel import Kernel
+from tests.end_to_end.notebooks import save_notebook
 from tests.service import LocalService
 from tests.test_readme import ROOT, agents_too, blocks, run_session
 
 DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.rglob("*.md"))
 REPOSITORY = re.compile(r"https://github\.com/codex-magic/codex-magic/(?:blob|raw)/HEAD/(.+)")
-IN_NOTEBOOK = ["%load_ext codex_magic", "%%codex\necho: yes", "greeting = 'hello'"]
-"""What a notebook in a how-to holds."""
+IN_NOTEBOOK = ["%load_ext codex_magic", "%%codex\necho: yes"]
+"""What the notebook that the commands of a page are about holds."""
 
 built = pytest.mark.skipif(
     sys.version_info < (3, 11),
@@ -143,9 +143,7 @@ def test_a_python_example_runs(block: str, service: LocalService, kernel: Kernel
 
 @pytest.mark.parametrize("block", shown("sh"))
 def test_commands_run(block: str, service: LocalService, wheel: Path, tmp_path: Path) -> None:
-    cells = [nbformat.v4.new_code_cell(source) for source in IN_NOTEBOOK]
-    cells[-1].metadata["tags"] = ["parameters"]
-    nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "report.ipynb")
+    save_notebook(tmp_path / "report.ipynb", *IN_NOTEBOOK)
     for line in block.replace("\\\n", " ").splitlines():
         subprocess.run(runnable(shlex.split(line, comments=True), wheel), cwd=tmp_path, check=True)
 
@@ -181,14 +179,13 @@ def test_no_block_is_left_out() -> None:
     assert languages <= {"ipython", "python", "sh", "toml", "text"}
 
 
-MESSAGES = re.findall(
-    r"^#+ `(.+)`$", (DOCS / "reference" / "troubleshooting.md").read_text("utf-8"), re.MULTILINE
-)
+TROUBLES = (DOCS / "reference" / "troubleshooting.md").read_text(encoding="utf-8")
+MESSAGES = [found[2] for found in re.finditer(r"^### (`+)(.+)\1$", TROUBLES, re.MULTILINE)]
 
 
 @cache
 def texts() -> list[str]:
-    """All texts in the package's code, what is put into them at run time as `…`."""
+    """All texts in the package's code, with `…` for what is put into them at run time."""
     trees = (ast.parse(path.read_text("utf-8")) for path in (ROOT / "codex_magic").rglob("*.py"))
     return [text for tree in trees for text in texts_in(tree)]
 
@@ -205,3 +202,7 @@ def texts_in(tree: ast.AST) -> Iterator[str]:
 @pytest.mark.parametrize("message", MESSAGES)
 def test_a_message_that_is_explained_can_come(message: str) -> None:
     assert any(message in text for text in texts())
+
+
+def test_every_heading_is_a_message_or_a_topic() -> None:
+    assert len(MESSAGES) == len(re.findall("^### ", TROUBLES, re.MULTILINE)) > 0
