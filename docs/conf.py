@@ -29,6 +29,8 @@ default_role = "literal"  # docstrings are written as in Markdown
 autodoc_typehints = "none"  # the signature of a stub's name is long enough
 autodoc_member_order = "bysource"
 
+html_static_path = ["style"]
+html_css_files = ["docs.css"]
 html_theme = "pydata_sphinx_theme"
 html_title = "codex_magic"
 html_copy_source = False
@@ -119,12 +121,12 @@ class Commands(SphinxDirective):
     required_arguments = 1
 
     def run(self) -> list[nodes.Node]:
-        from codex_magic.notebook.commands import _GROUPS
+        from codex_magic.notebook.commands import GROUPS
         from codex_magic.notebook.options import CELL_OPTIONS
 
-        rows = CELL_OPTIONS if self.arguments[0] == "options" else _GROUPS[self.arguments[0]]
-        lines = ["| | |", "|---|---|"]
-        lines += [f"| `{each.usage.replace('|', '&#124;')}` | {each.help} |" for each in rows]
+        rows = CELL_OPTIONS if self.arguments[0] == "options" else GROUPS[self.arguments[0]]
+        lines = ["| Type | What it does |", "|---|---|"]
+        lines += [f"| `{each.usage.replace('|', chr(92) + '|')}` | {each.help} |" for each in rows]
         return self.parse_text_to_nodes(StringList(lines, source=self.get_source_info()[0]))
 
 
