@@ -144,7 +144,7 @@ def tool(
     """A function as a tool: `tool(f)`, or a decorator, `@tool` or `@tool(name="f")`.
 
     In a notebook with the extension, `%%codex` cells offer the model each tool that a name of the notebook holds;
-    everywhere else it is handed over: `codex_magic.ask(..., tools=[f])`, `thread.run(..., tools=[f])`.
+    everywhere else it is handed over: `thread.run(..., tools=[f])`, `client.responses.run_tools(..., tools=[f])`.
 
     Its description is the docstring's first paragraph; what Google's, NumPy's or Sphinx's manner says of
     the parameters is told too, and so is a text in `Annotated[int, "..."]`. Types may be what `schema_of`

@@ -8,6 +8,7 @@ import { Panel, Widget } from '@lumino/widgets';
 
 import { button, element, keepKeys } from './element';
 import { drawn } from './icon';
+// eslint-disable-next-line jupyter/prefer-lazy-imports -- every page has it, for its answers
 import { request } from './link';
 import { errorQuestion, mentionOf } from './magic';
 import { indexOf, insertAt, runCell, Runs } from './place';

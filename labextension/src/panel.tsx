@@ -694,11 +694,21 @@ type TurnProps = Props & {
   open(fork: string): void;
 };
 
-const STATES: Record<string, string> = {
-  interrupted: 'Interrupted',
-  failed: 'Failed',
-  inProgress: 'Running'
-};
+/** Return what has become of a turn, unless it ended as it should. */
+function stateWords(state: string, trans: TranslationBundle): string {
+  switch (state) {
+    case 'completed':
+      return '';
+    case 'interrupted':
+      return trans.__('Interrupted');
+    case 'failed':
+      return trans.__('Failed');
+    case 'inProgress':
+      return trans.__('Running');
+    default:
+      return state;
+  }
+}
 
 function Turn({ model, trans, id, turn, isLast, fork, open }: TurnProps): React.ReactElement {
   const [shown, setShown] = React.useState<TurnReply | null>(null);
@@ -730,7 +740,7 @@ function Turn({ model, trans, id, turn, isLast, fork, open }: TurnProps): React.
       insertAt(panel, panel.content.activeCellIndex + 1, markdown, 'markdown');
     }
   };
-  const state = turn.state === 'completed' ? '' : trans.__(STATES[turn.state] ?? turn.state);
+  const state = stateWords(turn.state, trans);
   const times = turn.versions > 1 ? trans.__('asked %1 times', turn.versions) : '';
   return (
     <article className="cdx-turn">

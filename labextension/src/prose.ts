@@ -7,6 +7,7 @@ import type { Extension, Text } from '@codemirror/state';
 import { StateField } from '@codemirror/state';
 import { Decoration, type DecorationSet, EditorView, WidgetType } from '@codemirror/view';
 
+// eslint-disable-next-line jupyter/prefer-lazy-imports -- every page has it, for its answers
 import { request } from './link';
 import { isEmptyQuestion, isQuestion, lineKinds } from './magic';
 // eslint-disable-next-line jupyter/prefer-lazy-imports -- an editor's extensions can't wait

@@ -1,10 +1,11 @@
 import type { JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
 import { Notification } from '@jupyterlab/apputils';
-import { PageConfig } from '@jupyterlab/coreutils';
 import type { Cell } from '@jupyterlab/cells';
 import { INotebookTracker, type Notebook, NotebookActions, type NotebookPanel } from '@jupyterlab/notebook';
 import { ITranslator, nullTranslator } from '@jupyterlab/translation';
 
+import { executorOf } from './executor';
+// eslint-disable-next-line jupyter/prefer-lazy-imports -- the cell runs at once
 import { request } from './link';
 // eslint-disable-next-line jupyter/prefer-lazy-imports -- what stands in the page is read before the cell runs
 import { cellsOf, nameOf } from './notebook';
@@ -13,18 +14,21 @@ import { PROTOCOL, type Reply, type RunRequest, asksCodex, runRequest } from './
 import { regions } from './regions';
 import { selections } from './selection';
 
-export const NBMODEL = '@datalayer/jupyter-server-nbmodel:notebook-cell-executor';
-
 /** What was selected last in a notebook, until that is undone in the same cell: to ask about it takes another one. */
 type Selected = { text: string; cell: Element | null };
 
-function said(panel: NotebookPanel, index: number, isServer: boolean, selection: string): RunRequest {
+function said(
+  panel: NotebookPanel,
+  index: number,
+  executor: RunRequest['executor'],
+  selection: string
+): RunRequest {
   const cells = cellsOf(panel);
   const asked = selections.get(cells[index]?.id ?? '') ?? selection;
   return runRequest(cells, index, {
     path: panel.context.localPath,
     notebook: nameOf(panel),
-    executor: isServer ? 'server' : 'browser',
+    executor,
     selection: asked.slice(0, 10_000)
   });
 }
@@ -38,7 +42,7 @@ const plugin: JupyterFrontEndPlugin<void> = {
   optional: [ITranslator],
   activate: (app: JupyterFrontEnd, tracker: INotebookTracker, translator: ITranslator | null) => {
     const trans = (translator ?? nullTranslator).load('codex_magic');
-    const isServer = PageConfig.getOption('serverSideExecution') === 'true' || app.hasPlugin(NBMODEL);
+    const executor = executorOf(app);
     const told = new Set<string>();
     const lastSelected = new WeakMap<NotebookPanel, Selected>();
     document.addEventListener('selectionchange', () => {
@@ -93,7 +97,7 @@ const plugin: JupyterFrontEndPlugin<void> = {
       }
       regions.sendNamed(kernel, cell.model.sharedModel.getSource());
       const selected = lastSelected.get(panel)?.text ?? '';
-      const content = said(panel, notebook.widgets.indexOf(cell), isServer, selected);
+      const content = said(panel, notebook.widgets.indexOf(cell), executor, selected);
       return together => {
         void request(kernel, { ...content, together }).then(reply => warn(kernel.id, reply));
       };

@@ -1,23 +1,17 @@
 import type { JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
-import { PageConfig } from '@jupyterlab/coreutils';
 import { INotebookTracker } from '@jupyterlab/notebook';
 import { IStatusBar, type Popup } from '@jupyterlab/statusbar';
 import { ITranslator, nullTranslator } from '@jupyterlab/translation';
 import { ReactWidget, UseSignal } from '@jupyterlab/ui-components';
 import * as React from 'react';
 
+import { executorOf } from './executor';
 import { Icon } from './glyph';
+// eslint-disable-next-line jupyter/prefer-lazy-imports -- the item shows what it says from the start
 import { CodexModel } from './model';
 import { PANEL, SIGN_IN } from './names';
-import { NBMODEL } from './run';
 import { type BarItem, barItem } from './shelf';
 import { ICodexModel } from './tokens';
-
-/** What `isServer` is in `run.ts`. */
-function executor(app: JupyterFrontEnd): 'browser' | 'server' {
-  const isServer = PageConfig.getOption('serverSideExecution') === 'true' || app.hasPlugin(NBMODEL);
-  return isServer ? 'server' : 'browser';
-}
 
 /** Account, model and limits of the notebook's Codex in one line, and what they can be changed to a click away. */
 const plugin: JupyterFrontEndPlugin<ICodexModel> = {
@@ -34,7 +28,7 @@ const plugin: JupyterFrontEndPlugin<ICodexModel> = {
     translator: ITranslator | null
   ) => {
     const trans = (translator ?? nullTranslator).load('codex_magic');
-    const model = new CodexModel(tracker, executor(app));
+    const model = new CodexModel(tracker, executorOf(app));
     let popup: Popup | null = null;
     const open = async (anchor: StatusWidget): Promise<void> => {
       const { status } = model;
