@@ -17,6 +17,9 @@ from urllib.parse import unquote, urlsplit
 import pytest
 
 import codex_magic
+from codex_magic.notebook.commands import COMMANDS
+from codex_magic.notebook.magics import CodexMagics
+from codex_magic.notebook.options import OPTIONS
 from codex_magic.protocol.policy import VARIABLE, policy_bounds
 from tests.end_to_end.kernel import Kernel
 from tests.end_to_end.notebooks import save_notebook
@@ -176,7 +179,51 @@ def test_no_block_is_left_out() -> None:
         for page in PAGES
         for language in re.findall(r"^```(\w+)$", page.read_text("utf-8"), re.MULTILINE)
     }
-    assert languages <= {"ipython", "python", "sh", "toml", "text"}
+    assert languages == {"ipython", "python", "sh", "toml"}
+
+
+SPANS = [
+    pytest.param(span, id=f"{page.relative_to(DOCS)}: {span}")
+    for page in PAGES
+    for span in sorted(set(re.findall(r"`([^`\n]+)`", page.read_text(encoding="utf-8"))))
+]
+
+
+@pytest.mark.parametrize("span", SPANS)
+def test_a_command_option_setting_or_variable_that_is_named_exists(span: str) -> None:
+    """What is not of this package is not looked at: options of other programs, variables without our prefix."""
+    if command := re.match(r"%codex ([a-z]+)\b", span):
+        assert command[1] in COMMANDS
+    if span.startswith("%"):
+        own = {"offline", "report", "archived", *OPTIONS}
+        assert set(re.findall(r" --([a-z-]+)", span)) <= own
+    assert set(re.findall(r"CodexMagics\.(\w+)", span)) <= set(CodexMagics.class_trait_names(config=True))
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert all(f"`{name}`" in readme for name in re.findall(r"\bCODEX_[A-Z_]+", span))
+
+
+OF_THE_CLI = sorted(
+    {
+        span
+        for row in re.findall(
+            r"^\| (`.+?) \|", (DOCS / "coming-from" / "codex-cli.md").read_text("utf-8"), re.MULTILINE
+        )
+        for span in re.findall(r"`((?:codex |--)[^`]+)`", row)
+    }
+)
+
+
+@pytest.mark.peer("openai-codex-cli-bin")
+@pytest.mark.parametrize("span", OF_THE_CLI)
+def test_what_is_said_of_the_codex_cli_is_so(span: str) -> None:
+    """What a person types there; `/new` and its like are known to its screen alone."""
+    codex_cli_bin = pytest.importorskip("codex_cli_bin")
+    words = shlex.split(span.removeprefix("codex "))
+    commands = [word for word in words if word.isalpha() and word.islower()]
+    command = [str(codex_cli_bin.bundled_codex_path()), *commands, "--help"]
+    text = subprocess.check_output(command, text=True)
+    assert " ".join(["Usage: codex", *commands]) in text
+    assert [word for word in words if word.startswith("--") and word not in text] == []
 
 
 TROUBLES = (DOCS / "reference" / "troubleshooting.md").read_text(encoding="utf-8")
