@@ -281,7 +281,7 @@ class ActivityBlock:
         item = self._item
         if not isinstance(item, types.ToolCall) or item.success is False:
             return False
-        return item.status == "completed" and _is_reading(item)
+        return item.status == "completed" and is_reading(item)
 
     def markdown(self) -> str:
         return "\n\n".join(row.markdown() for row in self.rows)
@@ -384,7 +384,7 @@ READINGS = {
 _FRAME = re.compile(r"</?external_\w+>")
 
 
-def _is_reading(item: types.ToolCall) -> bool:
+def is_reading(item: types.ToolCall) -> bool:
     """Whether it is a call of one of those; some models put all tools into the namespace `functions`."""
     return item.tool in READINGS and item.namespace in (None, "functions")
 
@@ -467,7 +467,7 @@ def _call_row(item: types.ToolCall) -> Row:
         return _run_row(item)
     if item.tool in CELL_TOOLS and item.namespace is None:
         return _cell_row(item)
-    if _is_reading(item):
+    if is_reading(item):
         return _reading_row(item)
     namespace = (item.namespace or "").removeprefix(types.MCP)
     tool = f"{namespace}.{item.tool}" if namespace else item.tool

@@ -15,7 +15,7 @@ from ..protocol.ids import is_number
 from ..threads.options import Options
 from ..threads.store import Store, TurnRecord
 from ..values.journal import Journal
-from ..values.replay import KeptTurn, dialogue, find_turn, told_again
+from ..values.replay import SAYS_NOTHING, TEXTS, KeptTurn, dialogue, find_turn, told_again
 from .context import Context, Told
 from .environment import is_attended
 from .options import answers
@@ -39,10 +39,15 @@ _NUMBERS = re.compile(r"\bIn ?\[\d+\]")
 
 
 class Wish(NamedTuple):
-    """`kinds`: by which of its keys a stored answer is looked for; none: it is asked anew. `is_must`: or not at all."""
+    """`kinds`: by which of its keys a stored answer is looked for; none: it is asked anew. `is_must`: or not at all.
+
+    `is_own`: the one that this cell has itself will do, unless something was done for it: what came of that may be
+    gone, and a kernel that began anew has lost it.
+    """
 
     kinds: tuple[str, ...] = ()
     is_must: bool = False
+    is_own: bool = False
 
 
 ANEW = Wish()
@@ -60,7 +65,7 @@ def wish(word: str, provider: str, options: ParsedLine, context: Context, settin
     if word == "replay":
         return Wish((WHOLE, CODE), is_must=True)
     if word == "keep" or (word == "auto" and context.kernel.is_one_of_many):
-        return Wish((WHOLE,))
+        return Wish((WHOLE,), is_own=True)
     return (
         Wish((WHOLE, CODE))
         if word == "auto" and is_helpless(context.shell, service_of(provider), settings)
@@ -114,8 +119,11 @@ class Question:
             return None
         when = ago(stored.completed_at or stored.started_at)
         since = "" if when == "just now" else f" from {when}"
-        is_here = is_own and any(turn.id == stored.id and turn.cell_id == cell for turn in history)
-        if is_here and stored.status is types.TurnStatus.completed:
+        is_whole = stored.status is types.TurnStatus.completed
+        is_its_own = is_own and (stored.cell_id, stored.notebook) == (cell, self._options.get("notebook"))
+        if wish.is_own and not (is_its_own and is_whole and _is_talk(stored)):
+            return None
+        if is_own and is_whole and any(turn.id == stored.id and turn.cell_id == cell for turn in history):
             return KeptTurn(stored, f"Kept{since} · `%%codex --again`")
         work = told_again(stored, f"Replayed{since} · `%%codex --again`")
         return await self._codex.start_turn(self._thread.record, self._told.inputs, self._options, work=work)
@@ -158,11 +166,22 @@ class Question:
             kind,
             self._service,
             {name: self._options.get(name) for name in names},
-            [_NUMBERS.sub("In[]", text) for text in map(_text, self._told.inputs)],
+            [_NUMBERS.sub("In[]", text) for text in map(_text, self._told.inputs) if text],
             [(each.kind, each.source.strip(), each.outputs) for each in told],
             _NUMBERS.sub("In[]", error),
             dialogue(earlier),
         )
+
+
+def _is_talk(turn: TurnRecord) -> bool:
+    """Whether nothing was run or changed for it, and no function of the user's called."""
+    from ..display.items import is_reading  # what is kept is shown next
+
+    items = (entry.item for entry in turn.items)
+    return all(
+        isinstance(item, TEXTS + SAYS_NOTHING) or (isinstance(item, types.ToolCall) and is_reading(item))
+        for item in items
+    )
 
 
 _DECISIVE = ("engine", "model", "effort", "verbosity", "instructions", "output_schema", "sandbox")

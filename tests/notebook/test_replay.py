@@ -177,6 +177,24 @@ def test_cells_run_together_keep_their_answers(page: Page, requests: Count) -> N
     assert requests() == 2
 
 
+def test_what_acted_is_asked_anew_and_what_only_read_is_kept(page: Page, requests: Count) -> None:
+    page.run("set006", "%codex reads yes")
+    reads, runs = "use the tool list_variables with {}", 'use the tool run_python with {"code": "x + 1"}'
+    for id, question in (("all007", reads), ("run008", runs)):
+        page.run(id, f"%%codex\n{question}")
+    sent = requests()
+    shown = run_all(page)
+    assert ["Kept" in text or "Replayed" in text for text in shown] == [True, True, True, False]
+    assert requests() > sent
+
+
+def test_an_answer_that_another_cell_has_is_no_answer_of_this_one(page: Page, requests: Count) -> None:
+    page.run("six006", "%%codex --new\necho: six")
+    sent = requests()
+    assert "Replayed" not in page.run("new007", "%%codex --new\necho: six", together=True)
+    assert requests() > sent
+
+
 def test_what_changed_is_asked_anew_and_what_depends_on_it(page: Page, requests: Count) -> None:
     page.cells["code04"] = "y = 3"
     shown = run_all(page)
