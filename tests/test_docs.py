@@ -17,6 +17,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 
 import codex_magic
+from codex_magic.context.mentions import find_mentions
 from codex_magic.notebook.commands import COMMANDS
 from codex_magic.notebook.magics import CodexMagics
 from codex_magic.notebook.options import OPTIONS
@@ -200,6 +201,14 @@ def test_a_command_option_setting_or_variable_that_is_named_exists(span: str) ->
     assert set(re.findall(r"CodexMagics\.(\w+)", span)) <= set(CodexMagics.class_trait_names(config=True))
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert all(f"`{name}`" in readme for name in re.findall(r"\bCODEX_[A-Z_]+", span))
+
+
+MENTIONS = re.findall(r"`(@\w[^`]*|@\"[^`]*|\{\{[^`]*)`", (DOCS / "use" / "questions.md").read_text("utf-8"))
+
+
+@pytest.mark.parametrize("span", sorted(set(MENTIONS)))
+def test_a_mention_that_is_listed_is_one(span: str) -> None:
+    assert [mention.text for mention in find_mentions(span)] == [span]
 
 
 OF_THE_CLI = sorted(
