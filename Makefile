@@ -2,6 +2,7 @@
 # make test          install what the checks need and run them all
 # make lab           open JupyterLab on the notebooks
 # make bench         measure, and print one table; with BASE=FOLDER beside another checkout, in turns
+# make docs          build the documentation, into out/docs; a warning is an error
 # make pictures      take pictures of all that answers, cards and pages can look like, into out/pictures
 # make lint          the style alone
 # make types         the types alone
@@ -36,7 +37,7 @@ PYTEST_ARGS ?=
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lab bench pictures clean lint types pytest browser programs labextension environments constraints always
+.PHONY: help demo test lab bench docs pictures clean lint types pytest browser programs labextension environments constraints always
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -72,6 +73,10 @@ pytest: $(VENV)/test.stamp
 
 browser: $(VENV)/test.stamp
 	$(BIN)/python -m pytest -m browser $(RUN_ALL) $(PYTEST_ARGS) $(NONE_CHOSEN) $(AGAIN) -m browser
+
+docs: $(VENV)/docs.stamp
+	@$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going --fresh-env docs $(OUT)/docs
+	@echo "The documentation: $(OUT)/docs/index.html"
 
 pictures: $(VENV)/test.stamp
 	$(BIN)/python -m tests.end_to_end.pictures $(OUT)/pictures
@@ -136,7 +141,7 @@ constraints:
 	@$(PYTHON) -m venv .venv/uv
 	@.venv/uv/bin/python -m pip install -qq --disable-pip-version-check --upgrade uv
 	@printf '%s\n' 'pip>=25.3' 'editables~=0.3' | $(RESOLVE) --all-extras \
-		--group notebooks --group lab --group test --output-file constraints.txt pyproject.toml -
+		--group notebooks --group lab --group docs --group test --output-file constraints.txt pyproject.toml -
 	@for name in $(ENVIRONMENTS); do \
 		$(RESOLVE) --output-file tests/environments/$$name.txt pyproject.toml tests/environments/$$name.in || exit; \
 	done

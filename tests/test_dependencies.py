@@ -25,10 +25,13 @@ USED_UNIMPORTED = {
     "jupyter-console": "a terminal that tests type into",
     "jupyterlab": "the pages that tests open",
     "mypy": "make types",
+    "myst-parser": "make docs",
     "notebook": "the pages that tests open",
+    "pydata-sphinx-theme": "make docs",
     "pytest-timeout": "the option `timeout` of pytest",
     "pytest-xdist": "the option `-n` of pytest",
     "ruff": "make lint",
+    "sphinx": "make docs",
 }
 
 OTHERWISE_NAMED = {"sklearn": "scikit-learn"}

@@ -25,8 +25,8 @@ class Cell(NamedTuple):
     shown: list[str]
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
+def blocks(language: str, text: str = README) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
 
 
 def cells(block: str) -> Iterator[Cell]:
@@ -52,13 +52,18 @@ def agents_too(block: str) -> Any:
     return pytest.param(block, marks=pytest.mark.peer) if "--agent" in block else block
 
 
-@pytest.mark.parametrize("block", [agents_too(block) for block in blocks("ipython")])
-def test_a_session_runs_and_shows_what_it_says(block: str, service: LocalService, kernel: Kernel) -> None:
+def run_session(block: str, kernel: Kernel) -> None:
+    """Run the cells of a block; each shows what is printed below it."""
     for cell in cells(block):
         outputs = kernel.execute(cell.source)
         assert "error" not in {output["output_type"] for output in outputs}, cell.source
         seen = text_of(outputs)
         assert [line for line in cell.shown if line not in seen] == []
+
+
+@pytest.mark.parametrize("block", [agents_too(block) for block in blocks("ipython")])
+def test_a_session_runs_and_shows_what_it_says(block: str, service: LocalService, kernel: Kernel) -> None:
+    run_session(block, kernel)
 
 
 @pytest.mark.parametrize("block", blocks("python"))

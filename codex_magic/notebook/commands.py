@@ -388,7 +388,7 @@ def _help(session: Session, rest: str) -> None:
     screen.say("Ask in a cell, or in a line:")
     screen.code(_EXAMPLES + "\n")
     rows: list[tuple[str, ...]] = []
-    for group, commands in _GROUPS.items():
+    for group, commands in GROUPS.items():
         rows += [(group,), *((f"`{command.usage}`", command.help) for command in commands)]
     screen.table(("Command", "What it does"), rows, wraps=True)
     described = [(f"`{each.usage}`", each.help) for each in options.CELL_OPTIONS]
@@ -396,7 +396,7 @@ def _help(session: Session, rest: str) -> None:
     screen.table(("Option", "What it does"), described, note=note, wraps=True)
 
 
-_GROUPS = {
+GROUPS = {
     "Ask": (
         Command("continue", "[OPTIONS]", "continue an interrupted answer", _continue),
         Command("steer", "[N] TEXT", "add to the question of the running answer, or of turn N", turns.steer),
@@ -486,7 +486,7 @@ _GROUPS = {
     ),
 }
 
-COMMANDS = {command.name: command for group in _GROUPS.values() for command in group}
+COMMANDS = {command.name: command for group in GROUPS.values() for command in group}
 
 
 def offers(session: Session, line: str, symbol: str) -> list[str] | None:
