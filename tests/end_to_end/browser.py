@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import nbformat
 from nbformat import NotebookNode
-from playwright.sync_api import Browser, Locator, Page, WebSocket, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, WebSocket, expect, sync_playwright
 
 from .lab import JupyterServer
 
@@ -26,6 +26,8 @@ FLAGS = [
 ]
 
 _HERE = {"127.0.0.1", "localhost", None}
+
+expect.set_options(timeout=15_000)  # a busy machine takes longer than the five seconds it has by itself
 
 SCREENSHOTS = "SCREENSHOTS"
 """Names a folder that keeps the screenshots; without it they go with the test's own folder."""
