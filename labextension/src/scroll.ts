@@ -20,6 +20,7 @@ export class End {
   async keep(grow: () => Promise<void>): Promise<void> {
     const node = this.node();
     const { bottom, height } = node.getBoundingClientRect();
+    const top = scrollerOf(node)?.scrollTop ?? 0;
     await grow();
     const scroller = node.isConnected ? scrollerOf(node) : null;
     if (!scroller) {
@@ -27,7 +28,8 @@ export class End {
     }
     const view = scroller.getBoundingClientRect();
     const isInView = height > 0 && bottom >= view.top && bottom <= view.bottom + SLACK;
-    if (isInView || scroller.scrollTop === this.top) {
+    const hasLeft = scroller.scrollTop < top - SLACK; // the reader, while it grew
+    if (!hasLeft && (isInView || scroller.scrollTop === this.top)) {
       this.top = scroller.scrollTop;
       this.observer.observe(node); // formulas and pictures grow later than the text
       this.follow(node, scroller);
