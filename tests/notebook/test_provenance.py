@@ -23,7 +23,7 @@ def test_each_answer_has_its_model_effort_tokens_time_and_what_was_sent(
     shell: InteractiveShell, run: Ask
 ) -> None:
     shell.run_cell("prices = [1, 2]", store_history=True)
-    run("%%codex -m local-large -e high\nWhy @prices?")
+    run("%%codex -m local-large -e high\npace: 100\nWhy @prices?")
     row = next(line for line in run("%codex provenance").splitlines() if line.startswith("1 "))
     assert re.search(r"local-large +high +[\d,]+ in, [\d,]+ out +[\d.]+ s", row)
     assert "1 cell, " in row
