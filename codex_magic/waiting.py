@@ -38,7 +38,7 @@ def in_thread(work: Callable[[], T], *, daemon: bool = False) -> Future[T]:
         except BaseException as error:  # noqa: BLE001  # handed to whoever waits
             future.set_exception(error)
 
-    threading.Thread(target=run, name="codex_magic sign-in", daemon=daemon).start()
+    threading.Thread(target=run, name="codex_magic work", daemon=daemon).start()
     return future
 
 

@@ -11,11 +11,13 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from .. import __version__
 from ..protocol.plain import common_beginning, utf16_length
+from ..waiting import in_thread
 from .errands import Errand, Report
 from .gathering import Region
 from .open_questions import OpenQuestions
@@ -59,8 +61,11 @@ Send = Callable[[dict[str, Any]], None]
 
 
 def is_for_panel(content: object) -> bool:
-    is_ours = isinstance(content, dict) and content.get("protocol") == PROTOCOL
-    return is_ours and isinstance(content, dict) and content.get("op") in PANEL
+    """Whether the panel asks; a page may say anything, of any type."""
+    if not isinstance(content, dict) or content.get("protocol") != PROTOCOL:
+        return False
+    op = content.get("op")
+    return isinstance(op, str) and op in PANEL
 
 
 class Stream:
@@ -256,13 +261,12 @@ class Extension:
             stream.flush(POLLOUT)  # else it would leave when all that follows has had its time
 
         if self._panel is not None and is_for_panel(content):
-            panel = self._panel
 
-            def work() -> None:
-                reply = {**_ABOUT, **panel(content)}
-                stream.io_loop.add_callback(send, reply)  # a socket belongs to its thread
+            def reply(answered: Future[dict[str, Any]]) -> None:
+                # A socket belongs to its thread.
+                stream.io_loop.add_callback(send, {**_ABOUT, **answered.result()})
 
-            threading.Thread(target=work, name="codex_magic panel", daemon=True).start()
+            in_thread(partial(self._panel, content), daemon=True).add_done_callback(reply)
             return
         follow: list[Callable[[], None]] = []
         send(self._reply(content, follow, message))

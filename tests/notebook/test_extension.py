@@ -310,6 +310,15 @@ def test_a_reply_that_is_asked_for_aloud_is_published_as_well(kernel: Kernel) ->
         assert {each["parent_header"]["msg_id"] for each in heard} == {ask["header"]["msg_id"]}
 
 
+@pytest.mark.parametrize("op", [[], {}, 5, None, "no such", "threads"])
+def test_every_request_has_a_reply_whatever_it_asks(kernel: Kernel, op: object) -> None:
+    kernel.execute("%load_ext codex_magic")
+    client = kernel.client
+    client.control_channel.send(client.session.msg(PAGE_REQUEST, {"op": op, "protocol": PROTOCOL}))
+    reply = client.get_control_msg(timeout=30)
+    assert (reply["msg_type"], reply["content"]["ok"]) == (REPLY, False)
+
+
 def test_a_busy_kernel_answers(kernel: Kernel) -> None:
     kernel.execute("%load_ext codex_magic")
     kernel.client.execute("input('busy')", allow_stdin=True)
