@@ -192,7 +192,8 @@ def test_the_list_tells_what_was_called_and_with_what_result(page: ExtendedFront
     assert "does not ask" in rows["quick"]
     assert "0" in rows["price_of"].split()
     assert "declined" in rows["price_of"]
-    assert {"list_variables", "run_python"} < rows.keys()
+    assert {"list_variables", "run_python", "add_cell", "edit_cell", "run_cell"} < rows.keys()
+    assert "is off" in unasked(page, "%codex tools off edit_cell")
 
 
 @pytest.mark.peer

@@ -201,7 +201,7 @@ def test_what_is_typed_is_completed(session):
     assert "local-large" in some(offers(session, "%%codex -m local", "local"))
     assert "high" in some(offers(session, "%%codex -e h", "h"))
     assert offers(session, "%codex resume m", "m") == ["mine"]
-    assert offers(session, "%codex tools off run", "run") == ["run_python"]
+    assert offers(session, "%codex tools off run", "run") == ["run_cell", "run_python"]
     assert offers(session, "%%codex explain th", "th") is None
 
 

@@ -201,7 +201,8 @@ class CellTools:
         return await self.made().question_for(call)
 
 
-NAMES = frozenset(entry.name for entry in (*ENTRIES, *CELL_TOOLS, RUN_PYTHON))
+ALL = (*ENTRIES, *CELL_TOOLS, RUN_PYTHON)
+NAMES = frozenset(entry.name for entry in ALL)
 
 
 def offered(

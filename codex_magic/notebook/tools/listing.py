@@ -9,7 +9,7 @@ from ...protocol.errors import CodexError, OptionError
 from ...protocol.plain import shorten
 from ..options import reads, runs
 from ..screen import ago
-from .entries import ENTRIES, NAMES, RUN_PYTHON
+from .entries import ALL, CELL_TOOLS, ENTRIES, NAMES, RUN_PYTHON
 from .registry import shown_name
 
 if TYPE_CHECKING:
@@ -81,12 +81,15 @@ def names(session: Session) -> list[str]:
     """Return what can be turned on and off."""
     own, _ = session.tools.own(session.shell.user_ns, NAMES)
     mine = (shown_name(tool.name, tool.namespace) for tool in own)
-    return [*dict.fromkeys((*(entry.name for entry in (*ENTRIES, RUN_PYTHON)), *mine, *session.tools.off))]
+    return [*dict.fromkeys((*(entry.name for entry in ALL), *mine, *session.tools.off))]
 
 
 def _rows(session: Session) -> list[tuple[object, ...]]:
     registry, settings = session.tools, session.settings
     rows = [_row(session, entry.name, "Codex", f"reads: {reads(settings.reads)}") for entry in ENTRIES]
+    rows += [
+        _row(session, entry.name, "Codex", f"reads: {reads(settings.reads)}, asks") for entry in CELL_TOOLS
+    ]
     rows.append(_row(session, RUN_PYTHON.name, "Codex", f"runs: {runs(settings.runs)}"))
     own, problems = registry.own(session.shell.user_ns, NAMES)
     for tool in own:
