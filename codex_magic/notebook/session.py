@@ -306,7 +306,6 @@ class Session:
         told = await self._told(thread, turn.context, turn.prompt, turn_options)
         if turn_options["mask"] is not None:
             turn_options["mask"] = self.mask = await self.mask_of(thread)
-        left_out = await turn.files.begin() if turn.files is not None else []
         # Not `thread.turn`: what one cell overrides must not hold for the next one.
         checked_options = checked("turn", TurnOptions, turn_options)
         provider = turn.options.text("provider")
@@ -317,6 +316,7 @@ class Session:
                 tell(types.Noted(thread.id, line))
             turn.is_kept = isinstance(stored, KeptTurn)
             return stored
+        left_out = await turn.files.begin() if turn.files is not None else []
         handle = await self.codex.start_turn(thread.record, told.inputs, checked_options)
         turn.question = question
         self.sent = Request(told, turn_options, []), thread, handle.id
