@@ -15,7 +15,7 @@ from ..net import scrub
 from ..protocol.errors import CodexError, OptionError, StoreError
 from ..protocol.plain import did_you_mean, shorten
 from ..protocol.policy import policy_bounds
-from ..protocol.types import AgentMessage, TurnStatus, UserMessage, input_text
+from ..protocol.types import TurnStatus
 from ..responses.catalog import Catalog, find_model
 from ..threads.options import CONTINUE, working_folder
 from ..threads.store import Store
@@ -178,9 +178,7 @@ def _history(session: Session, _: str) -> Steps[None]:
     deleted = yield from session.wait(session.deleted_turns(thread, kernel))
     rows = []
     for n, turn in enumerate((yield from session.wait(thread.history())), 1):
-        items = [entry.item for entry in turn.items]
-        question = next((input_text(item.content) for item in items if isinstance(item, UserMessage)), "")
-        answer = next((item.text for item in reversed(items) if isinstance(item, AgentMessage)), "")
+        question, answer = next(iter(turn.asked), ""), next(reversed(turn.told), "")
         words = "↳ continued" if question == CONTINUE else shorten(question, 60)
         state = _STATES.get(turn.status, turn.status.value)
         state += ", cell deleted" if turn.id in deleted else ""

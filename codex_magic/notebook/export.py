@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from ..display.view import TurnView
-from ..protocol import types
 from ..protocol.errors import OptionError
 from ..threads.options import CONTINUE
 from ..threads.store import TurnRecord
@@ -61,9 +60,7 @@ def _clean(session: Session) -> Clean:
 
 def question(turn: TurnRecord) -> str:
     """Return what the user said in a turn."""
-    items = [entry.item for entry in turn.items]
-    said = [types.input_text(item.content) for item in items if isinstance(item, types.UserMessage)]
-    return "(continued)" if said == [CONTINUE] else "\n\n".join(said)
+    return "(continued)" if turn.asked == [CONTINUE] else "\n\n".join(turn.asked)
 
 
 def view(turn: TurnRecord) -> TurnView:
@@ -108,11 +105,10 @@ def as_json(title: str, turns: Sequence[TurnRecord], clean: Clean) -> str:
     rows = []
     for turn in turns:
         usage = turn.usage.total if turn.usage is not None else None
-        answer = [entry.item.text for entry in turn.items if isinstance(entry.item, types.AgentMessage)]
         rows.append(
             {
                 "question": clean(question(turn)),
-                "answer": clean("\n\n".join(answer)),
+                "answer": clean("\n\n".join(turn.told)),
                 "status": turn.status.value,
                 "model": turn.model,
                 "asked_at": datetime.fromtimestamp(turn.started_at, timezone.utc).isoformat(),

@@ -19,7 +19,6 @@ from ..net import scrub
 from ..protocol import types
 from ..protocol.errors import CodexError, ConfigurationError, StoreError
 from ..protocol.plain import shorten
-from ..protocol.types import AgentMessage, UserMessage, input_text
 from ..responses.catalog import Catalog, find_model
 from ..threads.options import CONTINUE
 from ..threads.store import Store, ThreadRecord, TurnRecord
@@ -257,9 +256,7 @@ def _turns(session: Session, thread_id: str, before: int | None) -> Reply:
 
 
 def _turn_row(turn: TurnRecord, mask: Callable[[str], str]) -> Reply:
-    items = [entry.item for entry in turn.items]
-    question = next((input_text(item.content) for item in items if isinstance(item, UserMessage)), "")
-    reply = next((item.text for item in reversed(items) if isinstance(item, AgentMessage)), "")
+    question, reply = next(iter(turn.asked), ""), next(reversed(turn.told), "")
     return {
         "id": turn.id,
         "position": turn.position,
@@ -274,18 +271,17 @@ def _turn(session: Session, thread_id: str, turn_id: str) -> Reply | None:
     """Return a turn as its output would show it."""
     from ..display.view import TurnView
 
-    history = session.blocking.call(
-        session.codex.store_of(thread_id).run(lambda store: store.history(thread_id))
-    )
-    turn = next((each for each in history if each.id == turn_id), None)
+    def read(store: Store) -> TurnRecord | None:
+        is_in_thread = any(each.id == turn_id for each in store.history(thread_id, include_items=False))
+        return store.turn(turn_id) if is_in_thread else None
+
+    turn = session.blocking.call(session.codex.store_of(thread_id).run(read))
     if turn is None:
         return None
     view = TurnView.of(turn.as_turn(), turn.thread_id, usage=turn.usage, model=turn.model)
-    items = [entry.item for entry in turn.items]
-    question = next((input_text(item.content) for item in items if isinstance(item, UserMessage)), "")
     mask = _masked(session)
     bundle = {kind: mask(part) if isinstance(part, str) else part for kind, part in view.bundle().items()}
-    return {"bundle": bundle, "question": mask(question)}
+    return {"bundle": bundle, "question": mask(next(iter(turn.asked), ""))}
 
 
 def _new(session: Session, _: str, content: Mapping[str, Any]) -> Reply:

@@ -123,6 +123,18 @@ class TurnRecord(msgspec.Struct, frozen=True, kw_only=True):
     """The id of the notebook that `cell_id` is a cell of."""
     items: Items = ()
 
+    @property
+    def asked(self) -> list[str]:
+        """What the user has said in it, each time."""
+        items = (entry.item for entry in self.items)
+        return [input_text(item.content) for item in items if isinstance(item, UserMessage)]
+
+    @property
+    def told(self) -> list[str]:
+        """What the model has said to the user in it, each time."""
+        items = (entry.item for entry in self.items)
+        return [item.text for item in items if isinstance(item, types.AgentMessage)]
+
     def as_turn(self) -> types.Turn:
         """The same in the protocol's shape."""
         values = {name: getattr(self, name) for name in types.Turn.__struct_fields__}

@@ -31,14 +31,11 @@ SAYS_NOTHING = (types.UserMessage, types.ContextCompaction)
 
 def dialogue(turns: Iterable[TurnRecord]) -> list[list[str]]:
     """Return what was asked and answered in these turns, as the next question is about it."""
-    said = []
-    for turn in turns:
-        items = [entry.item for entry in turn.items]
-        asked = [types.input_text(item.content) for item in items if isinstance(item, types.UserMessage)]
-        told = [item.text for item in items if isinstance(item, types.AgentMessage)]
-        if told or turn.status is not types.TurnStatus.failed:
-            said.append([*asked, "", *told])
-    return said
+    return [
+        [*turn.asked, "", *turn.told]
+        for turn in turns
+        if turn.told or turn.status is not types.TurnStatus.failed
+    ]
 
 
 def find_turn(store: Store, journal: Journal, keys: Sequence[bytes]) -> TurnRecord | None:
