@@ -1,15 +1,14 @@
 import { type Cell, CodeCell } from '@jupyterlab/cells';
 import type { NotebookPanel } from '@jupyterlab/notebook';
-import { type Kernel, KernelMessage } from '@jupyterlab/services';
+import type { Kernel } from '@jupyterlab/services';
 
-import { insist } from './link';
+import { insist, messageOf } from './link';
 import { asOneStep, indexOf, insertQuietly, isText, write } from './place';
 import {
   type ErrandDoneRequest,
   type ErrandReply,
   type Outcome,
   type PageCell,
-  REQUEST,
   type Reply,
   type Work,
   errandDoneRequest,
@@ -140,15 +139,7 @@ export class Errands {
     cell.model.clearExecution();
     cell.model.trusted = true; // the user has said yes to what it runs
     cell.outputHidden = false;
-    // The types know Jupyter's own messages alone; any other passes as it is.
-    const message = KernelMessage.createMessage({
-      msgType: REQUEST,
-      channel: 'control',
-      session: kernel.clientId,
-      username: kernel.username,
-      content
-    } as unknown as KernelMessage.IOptions<KernelMessage.IDebugRequestMsg>);
-    const future = kernel.sendControlMessage(message, true, false);
+    const future = kernel.sendControlMessage(messageOf(kernel, content), true, false);
     cell.outputArea.future = future as unknown as CodeCell['outputArea']['future'];
     cell.setPrompt('*');
     const begun = performance.now();

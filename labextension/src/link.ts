@@ -52,21 +52,27 @@ export async function request<R extends Reply>(
   return reply;
 }
 
-/** Send it once: `taken` says that the kernel is done with it, and `null` that nothing was heard. */
-async function send<R extends Reply>(
+/** Return the message for a request: the types know Jupyter's own alone, and any other passes as it is. */
+export function messageOf(
   kernel: Kernel.IKernelConnection,
-  content: Request & { aloud?: boolean },
-  doneMs = DONE_MS
-): Promise<R | 'taken' | null> {
-  // The types know Jupyter's own messages alone; any other passes as it is.
-  const message = KernelMessage.createMessage({
+  content: Request & { aloud?: boolean }
+): KernelMessage.IDebugRequestMsg {
+  return KernelMessage.createMessage({
     msgType: REQUEST,
     channel: 'control',
     session: kernel.clientId,
     username: kernel.username,
     content
   } as unknown as KernelMessage.IOptions<KernelMessage.IDebugRequestMsg>);
-  const future = kernel.sendControlMessage(message, true, true);
+}
+
+/** Send it once: `taken` says that the kernel is done with it, and `null` that nothing was heard. */
+async function send<R extends Reply>(
+  kernel: Kernel.IKernelConnection,
+  content: Request & { aloud?: boolean },
+  doneMs = DONE_MS
+): Promise<R | 'taken' | null> {
+  const future = kernel.sendControlMessage(messageOf(kernel, content), true, true);
   let late = window.setTimeout(() => future.dispose(), ANSWER_MS);
   let isTaken = false;
   let aloud: R | null = null;
