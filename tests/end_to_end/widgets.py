@@ -8,6 +8,8 @@ from typing import Any
 
 from tests.end_to_end.kernel import Kernel, KernelTimeout, Message, outputs
 
+WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
+
 
 class FrontEnd:
     """`messages`: all that the kernel published, whichever cell or thread it came from."""
@@ -16,6 +18,7 @@ class FrontEnd:
         self.kernel = kernel
         self.messages: list[Message] = []
         self._models: dict[str, dict[str, Any]] = {}
+        self._roots: set[str] = set()
 
     def run(self, code: str, cell: str | None = None) -> str:
         """Start a cell; gives the request's id at once."""
@@ -59,14 +62,15 @@ class FrontEnd:
         return next((value for value in values if part in value), None)
 
     def click(self, label: str) -> None:
-        self.click_on(self.until(lambda: self.model(description=label)))
+        """Press it as soon as a person could: a widget is there before it is displayed."""
+        self.click_on(self.until(lambda: self._displayed(description=label)))
 
     def click_on(self, comm_id: str) -> None:
         self._send(comm_id, {"method": "custom", "content": {"event": "click"}})
 
     def type(self, label: str, text: str) -> None:
         """As a person who pastes and presses Enter: that is told first, then the text."""
-        comm_id = self.until(lambda: self.model(description=label))
+        comm_id = self.until(lambda: self._displayed(description=label))
         self._send(comm_id, {"method": "custom", "content": {"event": "submit"}})
         self._send(comm_id, {"method": "update", "state": {"value": text}, "buffer_paths": []})
 
@@ -78,6 +82,20 @@ class FrontEnd:
     @property
     def open_widgets(self) -> int:
         return len(self._models)
+
+    def _displayed(self, **traits: str) -> str | None:
+        """The id of such a widget that an output or a displayed widget holds."""
+        seen: set[str] = set()
+        waiting = sorted(self._roots)
+        while waiting:
+            comm_id = waiting.pop()
+            if comm_id in seen or (state := self._models.get(comm_id)) is None:
+                continue
+            if all(state.get(name) == value for name, value in traits.items()):
+                return comm_id
+            seen.add(comm_id)
+            waiting += [child.removeprefix("IPY_MODEL_") for child in state.get("children", ())]
+        return None
 
     def _send(self, comm_id: str, data: dict[str, Any]) -> None:
         message = self.kernel.client.session.msg("comm_msg", {"comm_id": comm_id, "data": data})
@@ -92,6 +110,8 @@ class FrontEnd:
             self._models[content["comm_id"]].update(content["data"].get("state", {}))
         elif message["msg_type"] == "comm_close":
             self._models.pop(content["comm_id"])
+        elif (view := content.get("data", {}).get(WIDGET_VIEW)) is not None:
+            self._roots.add(view["model_id"])
 
 
 def _ends(message: Message, request: str) -> bool:
