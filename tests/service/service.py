@@ -94,7 +94,7 @@ class LocalService(shipped.LocalService):
         return recorder.wait(recorder.requests, path, timeout=timeout, count=count)
 
     def wait_for_hold(self, timeout: float = TIMEOUT, *, path: str = "", count: int = 1) -> RecordedRequest:
-        """The `count`-th request whose answer stopped at a `hold` or `hold_headers` fault."""
+        """The `count`-th request since `release` whose answer stopped at a `hold` or `hold_headers` fault."""
         return self.state.recorder.wait(self.state.held, path, timeout=timeout, count=count)
 
     def issue_tokens(
@@ -119,7 +119,7 @@ class LocalService(shipped.LocalService):
 
     def release(self) -> None:
         """Let all held answers go on."""
-        self._loop.call_soon_threadsafe(self.state.release)
+        self._call(self.state.release)
 
     def revoke(self, token: str) -> None:
         """Make an access or refresh token invalid from now on."""

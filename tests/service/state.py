@@ -73,3 +73,4 @@ class StrictState(State):
         for released in self._holds:
             released.set()
         self._holds.clear()
+        self.held.clear()
