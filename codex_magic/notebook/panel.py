@@ -112,6 +112,7 @@ def _status(session: Session) -> Reply:
         "limits": _limits(session),
         "thread": session.blocking.call(session.current_id()),
         "notebook": session.blocking.call(session.notebook_id()),
+        "newest": max((each.number for each in [*list(session.ended), *list(session.running)]), default=0),
         "running": [_running(session, each) for each in list(session.running)],
         "waiting": [_waiting(session, each) for each in session.extension.questions.waiting()],
     }

@@ -169,7 +169,7 @@ export class CodexModel implements ICodexModel {
 
   private set(state: State, status: Status | null): void {
     const turns = (of: Status | null): string =>
-      JSON.stringify([of?.thread, of?.running.map(({ id, thread }) => [id, thread])]);
+      JSON.stringify([of?.thread, of?.newest, of?.running.map(({ id, thread }) => [id, thread])]);
     const areOthers = state !== this.state_ || turns(status) !== turns(this.status_);
     this.state_ = state;
     this.status_ = status;

@@ -263,6 +263,8 @@ export type Status = {
   limits: Limit[];
   thread: string | null;
   notebook: string | null;
+  /** The number of the turn that began last: it tells of turns that begin and end between two looks. */
+  newest: number;
   running: Running[];
   waiting: Waiting[];
 };

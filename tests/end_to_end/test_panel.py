@@ -37,10 +37,10 @@ def ask(page: ExtendedFrontEnd, code: str) -> str:
 def test_the_status_is_that_of_percent_codex_status(page: ExtendedFrontEnd, service: LocalService) -> None:
     before = page.tell("status")
     assert before["account"]["kind"] == "chatgpt"
-    assert [before["thread"], before["running"], before["waiting"]] == [None, [], []]
+    assert [before["thread"], before["newest"], before["running"], before["waiting"]] == [None, 0, [], []]
     thread = ask(page, "%%codex --effort low\necho: hi")
     status = page.tell("status")
-    assert status["thread"] == thread
+    assert [status["thread"], status["newest"], status["running"]] == [thread, 1, []]
     assert status["model"]
     lefts = [each["left"] for each in status["limits"]]
     assert lefts == sorted(lefts), "the tighter one comes first"
