@@ -142,6 +142,10 @@ def screenshot(page: Page, name: str, folder: Path) -> Path:
     return path
 
 
+Opener = Callable[..., Visit]
+"""Opens a notebook in a page."""
+
+
 @contextmanager
 def opening(browser: Browser, server: JupyterServer) -> Iterator[Callable[[NotebookNode], Visit]]:
     """Opens each notebook in a page of its own; at the end they are closed, and their kernels ended."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 
@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 from codex_magic.display.exact import original
 from codex_magic.notebook.question import Question
 from codex_magic.protocol.types import ApprovalRequest, CommandApproval, FileChangeApproval
-from tests.end_to_end.browser import Visit, opening, screenshot
+from tests.end_to_end.browser import Opener, Visit, opening, screenshot
 from tests.end_to_end.lab import BUILT, JupyterServer, served
 from tests.end_to_end.notebooks import notebook_of
 from tests.peers.agent import escalated, use
@@ -33,8 +33,6 @@ BLOCKING = f"%%time\nget_ipython().run_cell_magic('codex', '--agent', {WRITE!r})
 AWAITING = f"%%codex --agent\n{WRITE}"
 START_MS = 30_000
 """For the first turn, which starts the program, on a busy machine."""
-
-Opener = Callable[..., Visit]
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from tests.end_to_end.lab import BUILT, JupyterServer, served
 from tests.end_to_end.notebooks import save_notebook
 from tests.end_to_end.test_server_execution import LOAD, SERVERS, WORDS, saved_answer, until
 from tests.environments import python_of
-from tests.service import LocalService, start
+from tests.service import LocalService
 
 pytestmark = [
     pytest.mark.browser,
@@ -23,12 +23,6 @@ pytestmark = [
 ]
 
 PANEL = "window.jupyterapp.shell.currentWidget"
-
-
-@pytest.fixture(scope="module")
-def service() -> Iterator[LocalService]:
-    with start() as service:
-        yield service
 
 
 @pytest.fixture(scope="module", params=SERVERS)

@@ -3,43 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Browser, Locator, expect
 
-from tests.end_to_end.browser import Visit, opening
-from tests.end_to_end.lab import BUILT, JupyterServer, served
+from tests.end_to_end.browser import Opener, Visit, opening
+from tests.end_to_end.lab import BUILT, JupyterServer
 from tests.end_to_end.notebooks import notebook_of
-from tests.service import LocalService, start
+from tests.service import LocalService
 
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.timeout(240),
+    pytest.mark.parametrize("server", ["lab", "notebook"], indirect=True),
     pytest.mark.skipif(not BUILT.exists(), reason="the extension is not built: make labextension"),
 ]
 
 COMPLETER = "@jupyterlab/completer-extension:inline-completer"
 LOAD = "%load_ext codex_magic"
-
-
-@pytest.fixture(scope="module")
-def service() -> Iterator[LocalService]:
-    with start() as service:
-        yield service
-
-
-@pytest.fixture(scope="module", params=["lab", "notebook"])
-def server(
-    request: pytest.FixtureRequest, service: LocalService, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[JupyterServer]:
-    home = tmp_path_factory.mktemp("home")
-    service.sign_in(home / ".codex")
-    with served(tmp_path_factory, home, service, app=request.param, extended=True) as server:
-        yield server
-
-
-Opener = Callable[..., Visit]
 
 
 @pytest.fixture

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Locator, expect
 
-from tests.end_to_end.browser import Visit, opening
+from tests.end_to_end.browser import Opener, Visit, opening
 from tests.end_to_end.held import hold
 from tests.end_to_end.lab import BUILT, JupyterServer, served
 from tests.end_to_end.notebooks import notebook_of
 from tests.end_to_end.threads import fill
 from tests.peers.agent import escalated
-from tests.service import LocalService, start
+from tests.service import LocalService
 
 pytestmark = [
     pytest.mark.browser,
@@ -26,12 +26,6 @@ pytestmark = [
 LOAD = "%load_ext codex_magic"
 AXE = BUILT.parent / "node_modules" / "axe-core" / "axe.min.js"
 THEMES = ("JupyterLab Light", "JupyterLab Dark")
-
-
-@pytest.fixture(scope="module")
-def service() -> Iterator[LocalService]:
-    with start() as service:
-        yield service
 
 
 @pytest.fixture
@@ -46,16 +40,6 @@ def server(
 ) -> Iterator[JupyterServer]:
     with served(tmp_path_factory, home, service, extended=True) as server:
         yield server
-
-
-Opener = Callable[..., Visit]
-
-
-@pytest.fixture
-def opened(chromium_browser: Browser, server: JupyterServer) -> Iterator[Opener]:
-    """Opens a notebook of these cells in a new page."""
-    with opening(chromium_browser, server) as opened:
-        yield lambda *sources: opened(notebook_of(*sources))
 
 
 def panel(visit: Visit) -> Locator:

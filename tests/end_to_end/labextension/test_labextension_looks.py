@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Locator, expect
+from playwright.sync_api import Locator, expect
 
-from tests.end_to_end.browser import Visit, opening
+from tests.end_to_end.browser import Opener, Visit
 from tests.end_to_end.held import hold
-from tests.end_to_end.lab import BUILT, JupyterServer, served
-from tests.end_to_end.notebooks import notebook_of
-from tests.service import LocalService, start
+from tests.end_to_end.lab import BUILT
+from tests.service import LocalService
 
 pytestmark = [
     pytest.mark.browser,
@@ -40,30 +38,6 @@ RENDERED = """node => {
     return copy.innerHTML.replace(/<!--.*?-->/g, '');
 }"""
 """What stands in a rendered text, without what we add to it and without what differs between two formulas."""
-
-
-@pytest.fixture(scope="module")
-def service() -> Iterator[LocalService]:
-    with start() as service:
-        yield service
-
-
-@pytest.fixture(scope="module")
-def server(service: LocalService, tmp_path_factory: pytest.TempPathFactory) -> Iterator[JupyterServer]:
-    home = tmp_path_factory.mktemp("home")
-    service.sign_in(home / ".codex")
-    with served(tmp_path_factory, home, service, extended=True) as server:
-        yield server
-
-
-Opener = Callable[..., Visit]
-
-
-@pytest.fixture
-def opened(chromium_browser: Browser, server: JupyterServer) -> Iterator[Opener]:
-    """Opens a notebook of these cells in a new page."""
-    with opening(chromium_browser, server) as opened:
-        yield lambda *sources: opened(notebook_of(*sources))
 
 
 def answer(visit: Visit) -> Locator:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Browser, Locator, expect
 
 from codex_magic.context.cells import digest_of
-from tests.end_to_end.browser import Visit, opening
+from tests.end_to_end.browser import Opener, Visit, opening
 from tests.end_to_end.lab import BUILT, JupyterServer, served
 from tests.end_to_end.notebooks import notebook_of
 from tests.peers.agent import use
@@ -24,8 +24,6 @@ SOURCE = "x = 1\ny = 2\nprint('sum', x + y)"
 WIDGET = "window.jupyterapp.shell.currentWidget"
 SLOW_MS = 60_000
 """For what a kernel or a new page does, on a busy machine."""
-
-Opener = Callable[..., Visit]
 
 
 @pytest.fixture(scope="module")

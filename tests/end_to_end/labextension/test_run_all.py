@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import expect
 
-from tests.end_to_end.browser import Visit, opening
-from tests.end_to_end.lab import BUILT, JupyterServer, served
-from tests.end_to_end.notebooks import notebook_of
+from tests.end_to_end.browser import Visit
+from tests.end_to_end.lab import BUILT
 from tests.service import LocalService, start
 
 pytestmark = [
@@ -25,21 +24,6 @@ PANEL = "window.jupyterapp.shell.currentWidget"
 def service() -> Iterator[LocalService]:
     with start(open_access=True) as service:
         yield service
-
-
-@pytest.fixture(scope="module")
-def server(service: LocalService, tmp_path_factory: pytest.TempPathFactory) -> Iterator[JupyterServer]:
-    home = tmp_path_factory.mktemp("home")
-    service.sign_in(home / ".codex")
-    with served(tmp_path_factory, home, service, extended=True) as server:
-        yield server
-
-
-@pytest.fixture
-def opened(chromium_browser: Browser, server: JupyterServer) -> Iterator[Callable[..., Visit]]:
-    """Opens a notebook of these cells in a new page."""
-    with opening(chromium_browser, server) as opened:
-        yield lambda *sources: opened(notebook_of(*sources))
 
 
 def test_run_all_keeps_what_did_not_change(opened: Callable[..., Visit], service: LocalService) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import nbformat
@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Browser, Locator, WebSocketRoute, expect
 
 from codex_magic.display import MIME
-from tests.end_to_end.browser import Visit, opening
+from tests.end_to_end.browser import Opener, Visit, opening
 from tests.end_to_end.held import hold
 from tests.end_to_end.lab import BUILT, JupyterServer, served
 from tests.end_to_end.notebooks import notebook_of, save_notebook
@@ -36,17 +36,6 @@ KERNEL = f"{PANEL}.sessionContext.session?.kernel"
 def service() -> Iterator[LocalService]:
     with start(open_access=True) as service:
         yield service
-
-
-@pytest.fixture(scope="module")
-def server(service: LocalService, tmp_path_factory: pytest.TempPathFactory) -> Iterator[JupyterServer]:
-    home = tmp_path_factory.mktemp("home")
-    service.sign_in(home / ".codex")
-    with served(tmp_path_factory, home, service, extended=True) as server:
-        yield server
-
-
-Opener = Callable[..., Visit]
 
 
 @pytest.fixture

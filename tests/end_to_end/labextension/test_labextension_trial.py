@@ -9,8 +9,8 @@ from playwright.sync_api import Browser, expect
 
 from tests.end_to_end.browser import Visit, opening
 from tests.end_to_end.lab import BUILT, JupyterServer, served
+from tests.end_to_end.labextension.test_labextension_cards import button, card, expect_ready
 from tests.end_to_end.notebooks import notebook_of
-from tests.end_to_end.test_labextension_cards import button, card, expect_ready
 from tests.peers.agent import use
 
 pytestmark = [

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -12,46 +11,19 @@ import pytest
 from playwright.sync_api import Browser, Locator, expect
 
 from codex_magic.display import MIME
-from tests.end_to_end.browser import Visit, opening
+from tests.end_to_end.browser import Opener, Visit
 from tests.end_to_end.held import hold
-from tests.end_to_end.lab import BUILT, JupyterServer, served
-from tests.end_to_end.notebooks import notebook_of
-from tests.service import LocalService, start
+from tests.end_to_end.lab import BUILT, JupyterServer
+from tests.service import LocalService
 
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.timeout(240),
+    pytest.mark.parametrize("server", ["lab", "notebook"], indirect=True),
     pytest.mark.skipif(not BUILT.exists(), reason="the extension is not built: make labextension"),
 ]
 
 QUESTION = "%%codex\nWhy does it don't work?\n```python\nx = 1\n```"
-
-
-@pytest.fixture(scope="module")
-def service() -> Iterator[LocalService]:
-    with start() as service:
-        yield service
-
-
-@pytest.fixture(scope="module", params=["lab", "notebook"])
-def server(
-    request: pytest.FixtureRequest, service: LocalService, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[JupyterServer]:
-    """JupyterLab, then Notebook 7, both with the extension; their kernels are signed in to the local service."""
-    home = tmp_path_factory.mktemp("home")
-    service.sign_in(home / ".codex")
-    with served(tmp_path_factory, home, service, app=request.param, extended=True) as server:
-        yield server
-
-
-Opener = Callable[..., Visit]
-
-
-@pytest.fixture
-def opened(chromium_browser: Browser, server: JupyterServer) -> Iterator[Opener]:
-    """Opens a notebook of these cells in a new page."""
-    with opening(chromium_browser, server) as opened:
-        yield lambda *sources: opened(notebook_of(*sources))
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ import pytest
 from playwright.sync_api import Browser, Locator, expect
 
 from tests.end_to_end.browser import Visit, opening
-from tests.end_to_end.lab import BUILT, JupyterServer, served
+from tests.end_to_end.lab import BUILT, JupyterServer
 from tests.end_to_end.notebooks import notebook_of
-from tests.service import LocalService, start
+from tests.service import LocalService
 
 pytestmark = [
     pytest.mark.browser,
@@ -47,20 +47,6 @@ COLOURS = """async ([address]) => {
     return [at(0.1), at(0.9)];
 }"""
 RED, BLUE = "255,0,0,255", "0,0,255,255"
-
-
-@pytest.fixture(scope="module")
-def service() -> Iterator[LocalService]:
-    with start() as service:
-        yield service
-
-
-@pytest.fixture(scope="module")
-def server(service: LocalService, tmp_path_factory: pytest.TempPathFactory) -> Iterator[JupyterServer]:
-    home = tmp_path_factory.mktemp("home")
-    service.sign_in(home / ".codex")
-    with served(tmp_path_factory, home, service, extended=True) as server:
-        yield server
 
 
 Opener = Callable[[str], Visit]

@@ -18,9 +18,9 @@ from codex_magic.display import MIME
 from codex_magic.local_service.stream import TOKEN_CHARS
 from tests.end_to_end.browser import Visit, opening
 from tests.end_to_end.held import hold
-from tests.end_to_end.lab import BUILT, JupyterServer, served
+from tests.end_to_end.lab import BUILT, JupyterServer
 from tests.end_to_end.notebooks import notebook_of
-from tests.service import LocalService, start
+from tests.service import LocalService
 
 pytestmark = [
     pytest.mark.browser,
@@ -51,24 +51,6 @@ WIDGET = "window.jupyterapp.shell.currentWidget"
 
 SLOW_MS = 60_000
 """For what a kernel or a new page does, on a busy machine."""
-
-
-@pytest.fixture(scope="module")
-def service() -> Iterator[LocalService]:
-    with start() as service:
-        yield service
-
-
-@pytest.fixture(scope="module")
-def server(
-    request: pytest.FixtureRequest, service: LocalService, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[JupyterServer]:
-    """JupyterLab, or Notebook 7 where a test asks for it, with the extension."""
-    home = tmp_path_factory.mktemp("home")
-    service.sign_in(home / ".codex")
-    app = getattr(request, "param", "lab")
-    with served(tmp_path_factory, home, service, app=app, extended=True) as server:
-        yield server
 
 
 in_notebook_7 = pytest.mark.parametrize("server", ["notebook"], indirect=True)
