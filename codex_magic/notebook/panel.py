@@ -24,7 +24,7 @@ from ..threads.options import CONTINUE
 from ..threads.store import Store, ThreadRecord, TurnRecord
 from . import login, options
 from .question import Question
-from .session import LOCAL, RunningTurn, Session
+from .session import LOCAL, RunningTurn, Session, TurnRow
 
 log = logging.getLogger(__name__)
 
@@ -112,10 +112,14 @@ def _status(session: Session) -> Reply:
         "limits": _limits(session),
         "thread": session.blocking.call(session.current_id()),
         "notebook": session.blocking.call(session.notebook_id()),
-        "newest": max((each.number for each in [*list(session.ended), *list(session.running)]), default=0),
+        "newest": max((each.number for each in _begun(session)), default=0),
         "running": [_running(session, each) for each in list(session.running)],
         "waiting": [_waiting(session, each) for each in session.extension.questions.waiting()],
     }
+
+
+def _begun(session: Session) -> list[RunningTurn | TurnRow]:
+    return [*list(session.ended), *list(session.running)]
 
 
 def _account(session: Session, provider: str) -> Reply:
