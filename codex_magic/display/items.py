@@ -38,6 +38,9 @@ ERROR, WARNING = (f"{BAR_START.format(colour)}\n\n{{}}\n\n{BAR_END}" for colour 
 QUIET, STEER = f"{QUIET_START}{{}}{QUIET_END}", "> {}"
 """Forms of a notice."""
 
+_UNIT = re.compile(r"(?<=\d) (?=(?:%|s|min)(?!\w))")
+"""The space before a unit, at which no line breaks."""
+
 _ESCAPE_SEQUENCE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?|[ -/]*[0-~])")
 
 
@@ -195,9 +198,8 @@ class NoticeBlock:
 
         if not self._label:
             text = marked(self._message)
-            return self.form.format(
-                text.replace(self._bold, f"**{self._bold}**") if self._bold else text
-            ) * bool(text)
+            text = text.replace(self._bold, f"**{self._bold}**") if self._bold else text
+            return self.form.format(_UNIT.sub("\N{NO-BREAK SPACE}", text)) * bool(text)
         what, *then = map(marked, re.split(r"(?<=[.!?]) (?=[^a-z])", self._message, maxsplit=1))
         return self.form.format("\\\n".join([f"**{self._label}: {what}**", *then]))
 
