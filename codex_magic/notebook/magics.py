@@ -13,7 +13,7 @@ from IPython.core.completer import CompletionContext, SimpleCompletion, SimpleMa
 from IPython.core.inputtransformer2 import TransformerManager, make_tokens_by_line
 from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
 
-from .. import protocol
+from ..protocol import use_host
 from .shell import (
     CellFailed,
     CellLog,
@@ -276,7 +276,7 @@ def load(shell: InteractiveShell) -> None:
     shell.input_transformers_cleanup.insert(0, cells)
     shell.input_transformer_manager.check_complete = cells.check_complete
     shell.events.register("pre_execute", cells.pre_execute)
-    protocol.notebook_host = magics.as_host
+    use_host(magics.as_host)
 
 
 def unload(shell: InteractiveShell) -> None:
@@ -285,7 +285,7 @@ def unload(shell: InteractiveShell) -> None:
         return
     magics.suggestions = False
     magics.close()
-    protocol.notebook_host = None
+    use_host(None)
     if (handlers := control_handlers(shell)) is not None:
         handlers.pop(PAGE_REQUEST, None)
     shell.events.unregister("pre_execute", magics.log.begin)
