@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Locator, expect
 
+from tests.end_to_end.accessible import faults
 from tests.end_to_end.browser import Opener, Visit, opening
 from tests.end_to_end.held import hold
 from tests.end_to_end.lab import BUILT, JupyterServer, served
@@ -24,7 +24,6 @@ pytestmark = [
 ]
 
 LOAD = "%load_ext codex_magic"
-AXE = BUILT.parent / "node_modules" / "axe-core" / "axe.min.js"
 THEMES = ("JupyterLab Light", "JupyterLab Dark")
 
 
@@ -62,13 +61,6 @@ def pictures(visit: Visit, name: str) -> None:
         visit.theme(theme)
         expect(visit.page.locator("#jupyterlab-splash")).to_have_count(0)
         visit.screenshot(f"panel-{name}-{theme.split()[-1].lower()}")
-
-
-def faults(visit: Visit, where: str) -> list[Any]:
-    """What axe finds wrong there that is serious."""
-    visit.page.add_script_tag(path=AXE)
-    found = visit.page.evaluate("async where => (await axe.run(where)).violations", where)
-    return [each for each in found if each["impact"] in ("serious", "critical")]
 
 
 def row(visit: Visit, name: str) -> Locator:
