@@ -40,6 +40,8 @@ export type RunRequest = {
   executor: 'browser' | 'server';
   /** Whether it is one of several cells that were run in one go. */
   together: boolean;
+  /** Tells this run from others of the cell: one that is sent twice counts once. */
+  once: string;
   /** All of the notebook's, in its order. */
   cells: PageCell[];
   /** The text selected in the cell that was active last. */
@@ -140,6 +142,7 @@ export type PanelRequest =
 
 /** Says what the notebook holds, before anything is asked of it. */
 export type HereRequest = Omit<RunRequest, 'op'> & { op: 'here' };
+
 /** Asks how the code at a cursor may continue; the answer is a `Suggestion` of the same id. */
 export type SuggestRequest = {
   op: 'suggest';
@@ -230,6 +233,11 @@ export type Facts = { id?: string; state?: string; turn?: string };
 
 /** What the kernel answers. `error`, `hint`: why it refuses, for people. */
 export type Reply = { ok: boolean; protocol?: number; version?: string; error?: string; hint?: string };
+
+/** How a kernel differs that speaks another version of the messages than this page; `null`: it speaks ours, or none. */
+export function misfit({ protocol = PROTOCOL }: Reply): 'older' | 'newer' | null {
+  return protocol === PROTOCOL ? null : protocol < PROTOCOL ? 'older' : 'newer';
+}
 
 /** How a provider is signed in to. */
 export type Account = { kind: 'chatgpt' | 'key' | 'local' | 'other' | 'none'; text: string };
@@ -355,6 +363,9 @@ export type Delta = {
   /** With the end: the id for the notebook's metadata. */
   notebook?: string | null;
 };
+
+/** The type of the message that comes when the kernel begins to read ours. */
+export const READY = 'codex_ready';
 
 /** The type of the messages that bring suggestions. */
 export const SUGGESTION = 'codex_suggestion';
@@ -487,6 +498,7 @@ export function runRequest(
     notebook: about.notebook,
     executor: about.executor,
     together: false,
+    once: '',
     cells: nearest(cells, index, MOST_CHARS),
     selection: about.selection
   };

@@ -130,6 +130,17 @@ def test_a_turn_that_runs_is_stopped_and_steered() -> None:
     assert Running.heard == [STEER["text"], "stop"]
 
 
+def test_a_run_that_comes_twice_does_not_take_the_answer_that_runs_for_an_old_one() -> None:
+    extension = Extension(SimpleNamespace(session=Session(), iopub_socket=None))
+    run = {**RUN, "once": "1"}
+    extension.answer(run)
+    extension.stream("answer", RUN["cell"])
+    assert extension.answer(run)["ok"]
+    assert [each["id"] for each in extension.answer(ANSWERS)["answers"]] == ["answer"]
+    extension.answer({**run, "once": "2"})
+    assert extension.answer(ANSWERS)["answers"] == []
+
+
 def test_an_errand_is_done_by_the_first_page_that_asks_for_it() -> None:
     session = Session()
     extension = Extension(SimpleNamespace(session=session, iopub_socket=None))
