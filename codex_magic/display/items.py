@@ -435,7 +435,8 @@ def _run_row(item: types.ToolCall) -> Row:
     approval = (
         "this code approved" if item.approval == "acceptInKernel" else _APPROVALS.get(item.approval or "")
     )
-    scope = "" if arguments.get("scope") == "commit" else "only looked"
+    has_looked = arguments.get("scope") != "commit" and item.status == "completed"
+    scope = "only looked" if has_looked else ""
     notes = [approval, scope, _note(item.status), _words(item.reason), seconds(item.duration_ms)]
     body = f"{code.rstrip()}\n\n{shown}".rstrip() if item.status not in NEVER_DONE else code
     return Row(label, step_line(code), notes, body, is_open=label == "Failed")
