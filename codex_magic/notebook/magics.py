@@ -13,7 +13,7 @@ from IPython.core.completer import CompletionContext, SimpleCompletion, SimpleMa
 from IPython.core.inputtransformer2 import TransformerManager, make_tokens_by_line
 from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
 
-from ..values import host
+from .. import protocol
 from .shell import (
     CellFailed,
     CellLog,
@@ -28,6 +28,7 @@ from .shell import (
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
+    from ..values.host import Host
     from .extension import Extension, Send, Suggesting
     from .runs import Runs
     from .session import Session
@@ -100,7 +101,7 @@ class CodexMagics(NotebookSettings, Magics):
         self._session.heed_termination()  # where a page came first, it could not be in the main thread
         return self._session
 
-    def as_host(self) -> host.Host:
+    def as_host(self) -> Host:
         """Return what questions from Python go by in this notebook."""
         from .answers import NotebookHost
 
@@ -275,7 +276,7 @@ def load(shell: InteractiveShell) -> None:
     shell.input_transformers_cleanup.insert(0, cells)
     shell.input_transformer_manager.check_complete = cells.check_complete
     shell.events.register("pre_execute", cells.pre_execute)
-    host.use(magics.as_host)
+    protocol.notebook_host = magics.as_host
 
 
 def unload(shell: InteractiveShell) -> None:
@@ -284,7 +285,7 @@ def unload(shell: InteractiveShell) -> None:
         return
     magics.suggestions = False
     magics.close()
-    host.use(host.Host)
+    protocol.notebook_host = None
     if (handlers := control_handlers(shell)) is not None:
         handlers.pop(PAGE_REQUEST, None)
     shell.events.unregister("pre_execute", magics.log.begin)
