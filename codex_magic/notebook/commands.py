@@ -19,6 +19,7 @@ from ..protocol.types import TurnStatus
 from ..responses.catalog import Catalog, find_model
 from ..threads.options import CONTINUE, working_folder
 from ..threads.store import Store
+from ..waiting import Steps
 from . import assist, login, options, turns
 from .account import LOGIN_ARGUMENTS, account_rows, log_in, log_out, show_account, show_usage, takes_login
 from .approvals import approvals, approve, decline
@@ -28,7 +29,7 @@ from .options import APPROVALS, ENGINES, OPTIONS, SANDBOXES
 from .peek import show_sent
 from .provenance import show_provenance, show_trace
 from .screen import ID_SHOWN, ago, count
-from .session import Session, Steps, Task
+from .session import Session, Task
 from .shell import cell_id
 
 Run = Callable[[Session, str], Steps[Task | None] | Steps[Task] | Steps[None] | None]

@@ -15,7 +15,7 @@ import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from pathlib import Path
@@ -38,7 +38,7 @@ from ..threads.store import NotebookRecord, Store, TurnRecord
 from ..threads.sync import Codex, keep_running
 from ..threads.turns import AsyncTurnHandle, Listener
 from ..values.replay import KeptTurn
-from ..waiting import begin_anew_in_children
+from ..waiting import Steps, begin_anew_in_children, finished
 from .context import Context, Request, Told, learn_secrets
 from .gathering import Kernel, deleted_turns, look
 from .options import ParsedLine, approval, engine, folder, sandbox
@@ -62,15 +62,6 @@ if TYPE_CHECKING:
     from .tools.changes import Commit
 
 T = TypeVar("T")
-
-Wait = tuple["Future[Any]", float | None]
-Steps = Generator[Wait, bool, T]
-"""The work of a cell as a generator, so that one function serves cells that await and cells that block.
-
-It yields what it waits for: a future, and for how many seconds at most (`None`: as long as it takes). It is sent
-`True` when the future is done, `False` when time ran out, and is thrown `KeyboardInterrupt` when the user stops the
-cell; after that it ends by itself. `cells` has the two loops that drive it.
-"""
 
 Offer = Callable[[Context, TurnOptions], TurnOptions]
 """Returns more options for a turn with these, about the notebook as it is when it is asked."""
@@ -107,13 +98,6 @@ class Task(NamedTuple):
     after: Callable[[Session, types.TurnResult], Steps[None]] | None = None
     saving: Saving | None = None
     is_beside: bool = False
-
-
-def finished(future: Future[T]) -> Steps[T]:
-    """Wait for `future` and return its result. Raises what it failed with."""
-    while not future.done():
-        yield future, None
-    return future.result()
 
 
 class Session:
