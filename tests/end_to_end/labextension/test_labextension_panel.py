@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Locator, expect
@@ -25,7 +24,7 @@ pytestmark = [
 
 LOAD = "%load_ext codex_magic"
 AXE = BUILT.parent / "node_modules" / "axe-core" / "axe.min.js"
-THEMES = ("JupyterLab Light", "JupyterLab Dark")
+THEMES = ("JupyterLab Light", "JupyterLab Dark", "JupyterLab Dark High Contrast")
 
 
 @pytest.fixture
@@ -36,9 +35,13 @@ def home(tmp_path: Path, service: LocalService) -> Path:
 
 @pytest.fixture
 def server(
-    service: LocalService, home: Path, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest,
+    service: LocalService,
+    home: Path,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[JupyterServer]:
-    with served(tmp_path_factory, home, service, extended=True) as server:
+    app = getattr(request, "param", "lab")
+    with served(tmp_path_factory, home, service, app=app, extended=True) as server:
         yield server
 
 
@@ -57,18 +60,16 @@ def show(visit: Visit) -> Locator:
     return panel(visit)
 
 
-def pictures(visit: Visit, name: str) -> None:
+def look(visit: Visit, name: str, *places: str) -> None:
+    """Take a picture in each theme; axe finds nothing serious there."""
+    visit.page.add_script_tag(path=AXE)
     for theme in THEMES:
         visit.theme(theme)
         expect(visit.page.locator("#jupyterlab-splash")).to_have_count(0)
         visit.screenshot(f"panel-{name}-{theme.split()[-1].lower()}")
-
-
-def faults(visit: Visit, where: str) -> list[Any]:
-    """What axe finds wrong there that is serious."""
-    visit.page.add_script_tag(path=AXE)
-    found = visit.page.evaluate("async where => (await axe.run(where)).violations", where)
-    return [each for each in found if each["impact"] in ("serious", "critical")]
+        for place in places or [".cdx-panel"]:
+            found = visit.page.evaluate("async where => (await axe.run(where)).violations", place)
+            assert [each for each in found if each["impact"] in ("serious", "critical")] == [], theme
 
 
 def row(visit: Visit, name: str) -> Locator:
@@ -86,7 +87,7 @@ def test_the_panel_says_why_it_is_empty_and_what_to_do(opened: Opener) -> None:
     expect(item(visit)).to_have_count(0)
     shown = show(visit)
     expect(shown).to_contain_text("codex_magic is not loaded")
-    pictures(visit, "unloaded")
+    look(visit, "unloaded")
     shown.get_by_role("button", name="Load it").click()
     expect(shown).to_contain_text("No threads yet")
     expect(item(visit)).to_be_visible()
@@ -95,6 +96,53 @@ def test_the_panel_says_why_it_is_empty_and_what_to_do(opened: Opener) -> None:
     expect(item(visit)).to_have_count(0)
     shown.get_by_role("button", name="Start kernel").click()
     expect(shown).to_contain_text("codex_magic is not loaded")
+
+
+@pytest.mark.parametrize("server", ["notebook"], indirect=True)
+def test_notebook_7_has_the_panel_in_its_view_menu(opened: Opener) -> None:
+    visit = opened(LOAD, "%%codex\necho: In a cell")
+    visit.run_all()
+    visit.page.get_by_role("menuitem", name="View", exact=True).click()
+    visit.page.get_by_role("menuitem", name="Show the Codex Panel").click()
+    box = panel(visit).get_by_role("textbox", name="Ask Codex")
+    expect(box).to_be_focused()
+    visit.page.keyboard.type("echo: In the panel")
+    visit.page.keyboard.press("Enter")
+    turns = panel(visit).locator(".cdx-turn")
+    expect(turns).to_have_count(2)
+    expect(turns.last).to_contain_text("In the panel")
+    look(visit, "notebook")
+
+
+def test_menus_are_opened_and_left_by_keys_and_give_the_focus_back(opened: Opener) -> None:
+    visit = opened(LOAD, "%%codex\necho: By keys")
+    visit.run_all()
+    keys = visit.page.keyboard
+    show(visit).get_by_role("searchbox", name="Search threads").focus()
+    for _ in range(2):
+        keys.press("Tab")
+    button = row(visit, "By keys").get_by_role("button", name="Rename, fork, archive")
+    expect(button).to_be_focused()
+    menu = visit.page.locator(".lm-Menu")
+    keys.press("Enter")
+    expect(menu).to_be_visible()
+    keys.press("Escape")
+    expect(menu).to_have_count(0)
+    expect(button).to_be_focused()
+    keys.press("Enter")
+    expect(menu.get_by_role("menuitem")).to_have_text(["Fork", "Rename …", "Archive"])
+    for key in ("ArrowDown", "ArrowDown", "Enter"):
+        keys.press(key)
+    expect(visit.page.get_by_role("textbox", name="Name", exact=True)).to_be_focused()
+    keys.press("Escape")
+    expect(button).to_be_focused()
+    item(visit).focus()
+    keys.press("Enter")
+    popup = visit.page.get_by_role("dialog", name="Codex")
+    expect(popup.get_by_label("Model")).to_be_focused()
+    keys.press("Escape")
+    expect(popup).to_have_count(0)
+    expect(item(visit)).to_be_focused()
 
 
 def test_threads_are_opened_forked_renamed_searched_and_archived(opened: Opener) -> None:
@@ -112,14 +160,12 @@ def test_threads_are_opened_forked_renamed_searched_and_archived(opened: Opener)
     expect(turns.nth(0)).to_contain_text("echo: Units per city?")
     expect(turns.nth(1)).to_contain_text("Use polars instead")
     expect(turns.nth(1)).to_contain_text("cell [3]")
-    pictures(visit, "thread")
-    assert faults(visit, ".cdx-panel") == []
+    look(visit, "thread")
     turns.nth(0).get_by_role("button", name="Fork here").click()
     expect(turns).to_have_count(1)
     shown.get_by_role("button", name="Back to threads").click()
     expect(shown.locator(".cdx-fork")).to_contain_text("fork at turn 1")
-    pictures(visit, "threads")
-    assert faults(visit, ".cdx-panel") == []
+    look(visit, "threads")
     field = shown.get_by_role("searchbox", name="Search threads")
     field.fill("xyzzy")
     expect(shown).to_contain_text("No thread contains “xyzzy”")
@@ -143,7 +189,7 @@ def test_a_question_in_the_panel_is_a_turn_of_the_notebooks_thread(
     box.press("Enter")
     expect(shown.get_by_role("region", name="Running")).to_contain_text("repeat 30")
     expect(item(visit)).to_contain_text("Codex is answering")
-    pictures(visit, "running")
+    look(visit, "running")
     service.release()
     turns = shown.locator(".cdx-turn")
     expect(turns).to_have_count(2)
@@ -185,8 +231,7 @@ def test_what_was_sent_last_is_shown_part_by_part(opened: Opener) -> None:
     shown.get_by_role("button", name="What was sent last").click()
     shown.get_by_text("prompt", exact=True).last.click()
     expect(shown.locator("pre").last).to_have_text("echo: Sent words")
-    pictures(visit, "sent")
-    assert faults(visit, ".cdx-panel") == []
+    look(visit, "sent")
 
 
 def test_the_status_bar_shows_and_changes_model_and_effort(opened: Opener) -> None:
@@ -199,9 +244,7 @@ def test_the_status_bar_shows_and_changes_model_and_effort(opened: Opener) -> No
     expect(popup.locator("progress")).not_to_have_count(0)
     popup.get_by_label("Effort").select_option("high")
     expect(item(visit)).to_contain_text("high")
-    pictures(visit, "popup")
-    assert faults(visit, ".cdx-pop") == []
-    assert faults(visit, ".cdx-sb") == []
+    look(visit, "popup", ".cdx-pop", ".cdx-sb")
     popup.get_by_role("button", name="Sign out").click()
     expect(item(visit)).to_contain_text("Sign in to Codex")
 
@@ -213,7 +256,7 @@ def test_one_click_signs_in_by_a_code(opened: Opener, home: Path) -> None:
     expect(item(visit)).to_contain_text("Sign in to Codex")
     item(visit).click()
     expect(panel(visit).locator(".cdx-live")).to_contain_text("Copy the code", ignore_case=True)
-    pictures(visit, "sign-in")
+    look(visit, "sign-in")
 
 
 def test_a_question_that_waits_is_reviewed_at_its_card_and_never_answered_in_the_panel(
@@ -229,8 +272,7 @@ def test_a_question_that_waits_is_reviewed_at_its_card_and_never_answered_in_the
     expect(waits).to_contain_text("echo written > out.txt", timeout=30_000)
     expect(item(visit)).to_contain_text("1 approval waiting")
     assert not waits.get_by_role("button", name="Approve").count()
-    pictures(visit, "waiting")
-    assert faults(visit, ".cdx-panel") == []
+    look(visit, "waiting")
     waits.get_by_role("button", name="Review").click()
     title = visit.page.locator(".jp-Notebook .jp-codex-card .jp-codex-title")
     expect(title).to_be_focused()
@@ -254,7 +296,7 @@ def test_what_the_panels_own_question_asks_is_reviewed_in_a_dialog(opened: Opene
     waits.get_by_role("button", name="Review").click()
     card = visit.page.get_by_role("dialog").locator(".jp-codex-card")
     expect(card.get_by_role("region", name="Command")).to_have_text("echo written > out.txt")
-    pictures(visit, "dialog")
+    look(visit, "dialog", ".jp-Dialog .jp-codex-card")
     card.get_by_role("button", name="Approve", exact=True).click()
     expect(card).to_have_count(0)
     expect(shown.locator(".cdx-turn")).to_contain_text("Ran echo written > out.txt", timeout=30_000)
@@ -267,7 +309,7 @@ def test_in_320_pixels_nothing_is_cut_off(opened: Opener) -> None:
     visit.page.set_viewport_size({"width": 320, "height": 640})
     row(visit, "unbreakable").locator(".cdx-row").click()
     expect(shown.locator(".cdx-turn")).to_contain_text("unbreakable")
-    pictures(visit, "narrow")
+    look(visit, "narrow")
     wide = "panel => [...panel.querySelectorAll('*')].filter(each => each.scrollWidth > panel.clientWidth && getComputedStyle(each).overflowX == 'visible').map(each => each.outerHTML.slice(0, 90))"
     assert shown.evaluate(wide) == []
 
