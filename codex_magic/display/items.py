@@ -347,6 +347,16 @@ _VERBS = {
     "add": ("Wants to add", "Adding", "Added", "Not added", "Failed to add", "Adds"),
     "delete": ("Wants to delete", "Deleting", "Deleted", "Not deleted", "Failed to delete", "Deletes"),
     "update": ("Wants to change", "Changing", "Changed", "Not changed", "Failed to change", "Changes"),
+    "interrupt": (
+        "Wants to interrupt",
+        "Interrupting",
+        "Interrupted",
+        "Not interrupted",
+        "Failed",
+        "Interrupts",
+    ),
+    # Whether it was restarted nobody knows who ended for it.
+    "restart": ("Wants to restart", "Restarting", "Ended to restart", "Not restarted", "Failed", "Restarts"),
 }
 
 
@@ -438,8 +448,10 @@ CELL_TOOLS = {
     "run_cell": "run",
     "move_cell": "move",
     "delete_cell": "delete",
+    "restart_kernel": "restart",
+    "interrupt_kernel": "interrupt",
 }
-"""The tools that change cells, with what they do."""
+"""The tools that change cells and the kernel, with what they do."""
 
 
 def _cell_row(item: types.ToolCall) -> Row:
@@ -447,15 +459,21 @@ def _cell_row(item: types.ToolCall) -> Row:
     arguments = item.arguments if isinstance(item.arguments, dict) else {}
     action = CELL_TOOLS[item.tool]
     is_undone = item.success is False and item.status in ("completed", "failed")
-    verb = _VERBS[action][3] if is_undone else _verb(action, item.status)
-    subject = f"cell {arguments.get('cell', '')}".rstrip() if action != "add" else "a cell"
+    status = "completed" if (action, item.status) == ("restart", "interrupted") else item.status
+    verb = _VERBS[action][3] if is_undone else _verb(action, status)
+    subject = f"cell {arguments.get('cell', '')}".rstrip()
+    if action in ("add", "interrupt"):
+        subject = "a cell" if action == "add" else "the cell that runs"
+    elif action == "restart":
+        last = str(arguments.get("run_up_to") or "")
+        subject = f"the kernel and run up to cell {last}" if last else "the kernel"
     old, new = (str(arguments.get(name) or "") for name in ("old", "new"))
     proposed = text_diff(old, new) if action == "update" else str(arguments.get("source") or "")
     parts = (str(part.get("text", f"[{part.get('type')}]")) for part in item.content_items or ())
     came = head(_FRAME.sub("", "\n".join(parts))) if item.status not in NEVER_DONE else ""
     notes = [
         _APPROVALS.get(item.approval or ""),
-        _note(item.status),
+        _note(status),
         _words(item.reason),
         seconds(item.duration_ms),
     ]

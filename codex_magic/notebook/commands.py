@@ -19,6 +19,7 @@ from ..protocol.types import TurnStatus
 from ..responses.catalog import Catalog, find_model
 from ..threads.options import CONTINUE, working_folder
 from ..threads.store import Store
+from ..waiting import Steps
 from . import assist, login, options, turns
 from .account import LOGIN_ARGUMENTS, account_rows, log_in, log_out, show_account, show_usage, takes_login
 from .approvals import approvals, approve, decline
@@ -28,7 +29,8 @@ from .options import APPROVALS, ENGINES, OPTIONS, SANDBOXES
 from .peek import show_sent
 from .provenance import show_provenance, show_trace
 from .screen import ID_SHOWN, ago, count
-from .session import Session, Steps, Task
+from .session import Session, Task
+from .shell import cell_id
 
 Run = Callable[[Session, str], Steps[Task | None] | Steps[Task] | Steps[None] | None]
 """Answers at once, or returns the steps of an answer that has to wait for something."""
@@ -217,7 +219,11 @@ def _continue(session: Session, rest: str) -> Steps[Task]:
         hint = f"To send it as a question: `%codex -- continue {rest}`"
         raise OptionError("`%codex continue` takes options only.", hint=hint)
     yield from ()  # there is nothing to wait for
-    return Task(CONTINUE, cell_options)
+    if (said := session.extension.restarted(cell_id(session.shell))) is None:
+        return Task(CONTINUE, cell_options)
+    from .tools.lifecycle import after_restart  # few answers go on after one
+
+    return Task(CONTINUE, cell_options, after_restart(session, said), is_beside=True)
 
 
 def _status(session: Session, _: str) -> Steps[None]:

@@ -267,6 +267,22 @@ function NotReady({ app, model, trans }: Props): React.ReactElement {
       trans.__('Load it'),
       (): unknown => load()
     ],
+    older: [
+      trans.__('codex_magic is too old'),
+      trans.__(
+        'This kernel’s version does not fit the page. Update codex-magic there, then restart the kernel.'
+      ),
+      trans.__('Restart kernel'),
+      (): unknown => app.commands.execute('notebook:restart-kernel')
+    ],
+    newer: [
+      trans.__('The page is too old'),
+      trans.__(
+        'codex_magic in this kernel is newer. Reload the page, or update codex-magic where Jupyter is installed.'
+      ),
+      trans.__('Reload'),
+      (): unknown => window.location.reload()
+    ],
     asking: [
       trans.__('Waiting for the kernel'),
       trans.__('It has not answered yet.'),

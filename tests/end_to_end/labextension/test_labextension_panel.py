@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Locator, expect
 
+from tests.end_to_end.accessible import faults
+from tests.end_to_end.accessible import faults_in_each_theme
 from tests.end_to_end.browser import Opener, Visit, opening
 from tests.end_to_end.held import hold
 from tests.end_to_end.lab import BUILT, JupyterServer, served
@@ -23,8 +25,7 @@ pytestmark = [
 ]
 
 LOAD = "%load_ext codex_magic"
-AXE = BUILT.parent / "node_modules" / "axe-core" / "axe.min.js"
-THEMES = ("JupyterLab Light", "JupyterLab Dark", "JupyterLab Dark High Contrast")
+THEMES = ("JupyterLab Light", "JupyterLab Dark")
 
 
 @pytest.fixture
@@ -60,16 +61,11 @@ def show(visit: Visit) -> Locator:
     return panel(visit)
 
 
-def look(visit: Visit, name: str, *places: str) -> None:
-    """Take a picture in each theme; axe finds nothing serious there."""
-    visit.page.add_script_tag(path=AXE)
+def pictures(visit: Visit, name: str) -> None:
     for theme in THEMES:
         visit.theme(theme)
         expect(visit.page.locator("#jupyterlab-splash")).to_have_count(0)
         visit.screenshot(f"panel-{name}-{theme.split()[-1].lower()}")
-        for place in places or [".cdx-panel"]:
-            found = visit.page.evaluate("async where => (await axe.run(where)).violations", place)
-            assert [each for each in found if each["impact"] in ("serious", "critical")] == [], theme
 
 
 def row(visit: Visit, name: str) -> Locator:
@@ -87,7 +83,7 @@ def test_the_panel_says_why_it_is_empty_and_what_to_do(opened: Opener) -> None:
     expect(item(visit)).to_have_count(0)
     shown = show(visit)
     expect(shown).to_contain_text("codex_magic is not loaded")
-    look(visit, "unloaded")
+    pictures(visit, "unloaded")
     shown.get_by_role("button", name="Load it").click()
     expect(shown).to_contain_text("No threads yet")
     expect(item(visit)).to_be_visible()
@@ -111,7 +107,7 @@ def test_notebook_7_has_the_panel_in_its_view_menu(opened: Opener) -> None:
     turns = panel(visit).locator(".cdx-turn")
     expect(turns).to_have_count(2)
     expect(turns.last).to_contain_text("In the panel")
-    look(visit, "notebook")
+    assert faults_in_each_theme(visit, "panel-notebook", ".cdx-panel") == []
 
 
 def test_menus_are_opened_and_left_by_keys_and_give_the_focus_back(opened: Opener) -> None:
@@ -160,12 +156,14 @@ def test_threads_are_opened_forked_renamed_searched_and_archived(opened: Opener)
     expect(turns.nth(0)).to_contain_text("echo: Units per city?")
     expect(turns.nth(1)).to_contain_text("Use polars instead")
     expect(turns.nth(1)).to_contain_text("cell [3]")
-    look(visit, "thread")
+    pictures(visit, "thread")
+    assert faults(visit, ".cdx-panel") == []
     turns.nth(0).get_by_role("button", name="Fork here").click()
     expect(turns).to_have_count(1)
     shown.get_by_role("button", name="Back to threads").click()
     expect(shown.locator(".cdx-fork")).to_contain_text("fork at turn 1")
-    look(visit, "threads")
+    pictures(visit, "threads")
+    assert faults(visit, ".cdx-panel") == []
     field = shown.get_by_role("searchbox", name="Search threads")
     field.fill("xyzzy")
     expect(shown).to_contain_text("No thread contains “xyzzy”")
@@ -189,7 +187,7 @@ def test_a_question_in_the_panel_is_a_turn_of_the_notebooks_thread(
     box.press("Enter")
     expect(shown.get_by_role("region", name="Running")).to_contain_text("repeat 30")
     expect(item(visit)).to_contain_text("Codex is answering")
-    look(visit, "running")
+    pictures(visit, "running")
     service.release()
     turns = shown.locator(".cdx-turn")
     expect(turns).to_have_count(2)
@@ -231,7 +229,8 @@ def test_what_was_sent_last_is_shown_part_by_part(opened: Opener) -> None:
     shown.get_by_role("button", name="What was sent last").click()
     shown.get_by_text("prompt", exact=True).last.click()
     expect(shown.locator("pre").last).to_have_text("echo: Sent words")
-    look(visit, "sent")
+    pictures(visit, "sent")
+    assert faults(visit, ".cdx-panel") == []
 
 
 def test_the_status_bar_shows_and_changes_model_and_effort(opened: Opener) -> None:
@@ -244,7 +243,9 @@ def test_the_status_bar_shows_and_changes_model_and_effort(opened: Opener) -> No
     expect(popup.locator("progress")).not_to_have_count(0)
     popup.get_by_label("Effort").select_option("high")
     expect(item(visit)).to_contain_text("high")
-    look(visit, "popup", ".cdx-pop", ".cdx-sb")
+    pictures(visit, "popup")
+    assert faults(visit, ".cdx-pop") == []
+    assert faults(visit, ".cdx-sb") == []
     popup.get_by_role("button", name="Sign out").click()
     expect(item(visit)).to_contain_text("Sign in to Codex")
 
@@ -256,7 +257,7 @@ def test_one_click_signs_in_by_a_code(opened: Opener, home: Path) -> None:
     expect(item(visit)).to_contain_text("Sign in to Codex")
     item(visit).click()
     expect(panel(visit).locator(".cdx-live")).to_contain_text("Copy the code", ignore_case=True)
-    look(visit, "sign-in")
+    pictures(visit, "sign-in")
 
 
 def test_a_question_that_waits_is_reviewed_at_its_card_and_never_answered_in_the_panel(
@@ -272,7 +273,8 @@ def test_a_question_that_waits_is_reviewed_at_its_card_and_never_answered_in_the
     expect(waits).to_contain_text("echo written > out.txt", timeout=30_000)
     expect(item(visit)).to_contain_text("1 approval waiting")
     assert not waits.get_by_role("button", name="Approve").count()
-    look(visit, "waiting")
+    pictures(visit, "waiting")
+    assert faults(visit, ".cdx-panel") == []
     waits.get_by_role("button", name="Review").click()
     title = visit.page.locator(".jp-Notebook .jp-codex-card .jp-codex-title")
     expect(title).to_be_focused()
@@ -296,7 +298,7 @@ def test_what_the_panels_own_question_asks_is_reviewed_in_a_dialog(opened: Opene
     waits.get_by_role("button", name="Review").click()
     card = visit.page.get_by_role("dialog").locator(".jp-codex-card")
     expect(card.get_by_role("region", name="Command")).to_have_text("echo written > out.txt")
-    look(visit, "dialog", ".jp-Dialog .jp-codex-card")
+    pictures(visit, "dialog")
     card.get_by_role("button", name="Approve", exact=True).click()
     expect(card).to_have_count(0)
     expect(shown.locator(".cdx-turn")).to_contain_text("Ran echo written > out.txt", timeout=30_000)
@@ -309,7 +311,7 @@ def test_in_320_pixels_nothing_is_cut_off(opened: Opener) -> None:
     visit.page.set_viewport_size({"width": 320, "height": 640})
     row(visit, "unbreakable").locator(".cdx-row").click()
     expect(shown.locator(".cdx-turn")).to_contain_text("unbreakable")
-    look(visit, "narrow")
+    pictures(visit, "narrow")
     wide = "panel => [...panel.querySelectorAll('*')].filter(each => each.scrollWidth > panel.clientWidth && getComputedStyle(each).overflowX == 'visible').map(each => each.outerHTML.slice(0, 90))"
     assert shown.evaluate(wide) == []
 
