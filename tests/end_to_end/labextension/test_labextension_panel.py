@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Locator, expect
 
-from tests.end_to_end.accessible import faults
-from tests.end_to_end.accessible import faults_in_each_theme
+from tests.end_to_end.accessible import faults, faults_in_each_theme
 from tests.end_to_end.browser import Opener, Visit, opening
 from tests.end_to_end.held import hold
 from tests.end_to_end.lab import BUILT, JupyterServer, served
