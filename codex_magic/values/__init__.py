@@ -1,4 +1,4 @@
 """Answers as values: one (`ask`), or one for each row (`map`), in scripts and notebooks alike.
 
-Import from the modules below. Knows no notebook: one that is there says in `host` what its settings are.
+Import from the modules below. Knows no notebook: one that is there is asked by way of `host`.
 """

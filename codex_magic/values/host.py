@@ -5,8 +5,9 @@ from __future__ import annotations
 import builtins
 import os
 import sys
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
+
+from ..protocol import notebook_host
 
 if TYPE_CHECKING:
     from ..context.secrets import OutgoingMask
@@ -70,11 +71,6 @@ class Host:
             return False
 
 
-current: Callable[[], Host] = Host
-"""Returns the host of the call that is made now."""
-
-
-def use(other: Callable[[], Host]) -> None:
-    """Let `other` say from now on what the host is."""
-    global current
-    current = other
+def current() -> Host:
+    """Return the host of the call that is made now."""
+    return notebook_host() or Host()
