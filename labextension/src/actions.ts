@@ -42,8 +42,13 @@ export class Actions extends Widget {
     });
     const steer = this.button(trans.__('Steer'), steerIcon, () => this.askWords(kernel, id, steer));
     const end = this.button(trans.__('Jump to end'), endIcon, () =>
-      this.node.scrollIntoView({ block: 'end', behavior: 'smooth' })
+      this.mark.scrollIntoView({ block: 'end' })
     );
+    end.hidden = true;
+    this.node.after(this.mark);
+    this.view?.disconnect();
+    this.view = new IntersectionObserver(([mark]) => (end.hidden = mark?.isIntersecting !== false));
+    this.view.observe(this.mark);
     const row = this.show_(stop, steer, end);
   }
 
@@ -73,6 +78,8 @@ export class Actions extends Widget {
 
   /** Offer nothing. */
   none(): void {
+    this.view?.disconnect();
+    this.mark.remove();
     this.node.replaceChildren();
   }
 
@@ -103,6 +110,10 @@ export class Actions extends Widget {
     });
     return button;
   }
+
+  /** The end of the answer; the row stays in view above it. */
+  private readonly mark = element('div', '');
+  private view: IntersectionObserver | null = null;
 
   private askWords(kernel: Kernel.IKernelConnection, id: string, opener: HTMLElement): void {
     const { trans } = this;
