@@ -239,6 +239,15 @@ class Extension:
         if stream is not None:
             stream.send({"ran": errand, "failed": failed})
 
+    def go(self, id: str, errand: str) -> None:
+        """Tell the page that has taken this errand to do it now, after the end of that answer."""
+        self._send({"id": id, "n": 0, "go": errand})
+
+    def restarted(self, cell: str | None) -> object:
+        """Return what the page says of the restart after which it runs this cell; `None`: it says nothing."""
+        with self._said:
+            return self._runs.get(cell or "", {}).get("restarted")
+
     def _send(self, piece: dict[str, Any], kind: str = DELTA) -> None:
         # Whatever request it comes from, the page knows the answer by its id.
         kernel = self._kernel

@@ -46,7 +46,15 @@ export type RunRequest = {
   cells: PageCell[];
   /** The text selected in the cell that was active last. */
   selection: string;
+  /** What came of the cells that ran since the page restarted the kernel for Codex, to be told to it. */
+  restarted?: Ran[];
 };
+
+/** A cell that is to run, unless it holds something else than `source` by then. `name`: as Codex knows it. */
+export type Step = { cell: string; name: string; source: string };
+
+/** `changed`: it held something else; `none`: it did not run, or is gone. `text`: of the error. */
+export type Ran = { name: string; outcome: 'ran' | 'failed' | 'changed' | 'none'; text: string };
 
 /** Asks for an answer as it is so far, and to hear the rest. */
 export type AttachRequest = { op: 'attach'; protocol: number; id: string };
@@ -88,6 +96,9 @@ export type ErrandRequest = { op: 'errand'; protocol: number; id: string; once: 
 /** What to do in the notebook. A cell that holds something else than `base` by now is left alone. */
 export type Work =
   | { kind: 'look'; runs?: boolean }
+  | { kind: 'interrupt'; runs?: boolean }
+  /** To be done when it is told to go: then `code` continues the answer in its cell. */
+  | { kind: 'restart'; cell: string; steps: Step[]; code: string; runs?: boolean }
   | { kind: 'add'; text: string; cell_type: 'code' | 'markdown'; below: string; runs: boolean }
   | { kind: 'edit'; cell: string; base: string; text: string; runs: boolean }
   | { kind: 'run'; cell: string; base: string; runs: boolean }
@@ -358,6 +369,8 @@ export type Delta = {
   /** The id of the errand whose cell has run to its end. */
   ran?: string;
   failed?: boolean;
+  /** The id of the errand that is to be done now: the answer that wanted it is kept as far as it came. */
+  go?: string;
   /** The end; `null` where the output has just brought it, and whoever lacks it attaches. */
   bundle?: Bundle | null;
   /** With the end: the id for the notebook's metadata. */

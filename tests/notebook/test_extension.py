@@ -92,7 +92,10 @@ def test_the_words_for_a_step_that_runs_are_what_both_sides_agree_on() -> None:
             FileChange("f", ({"path": "a.py", "kind": {"type": kind}},), status="inProgress")
             for kind in ("add", "delete", "update")
         ),
-        ToolCall("m", tool="move_cell", status="inProgress"),
+        *(
+            ToolCall("m", tool=name, status="inProgress")
+            for name in ("move_cell", "restart_kernel", "interrupt_kernel")
+        ),
     ]
     labels = [row.label for item in items for row in item_rows(item)]
     assert labels == json.loads((FIXTURES / "running.json").read_text(encoding="utf-8"))
