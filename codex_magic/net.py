@@ -10,6 +10,7 @@ import os
 import platform
 import re
 import ssl
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -18,13 +19,27 @@ from typing import Any, TypeVar
 from urllib.parse import quote, unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass_environment  # type: ignore[attr-defined]  # undocumented
 
-import httpx
-
 from . import __version__
 from .protocol.errors import CodexError, ConfigurationError, TimedOutError, UnreachableError
 from .protocol.plain import shorten
 from .protocol.secrets import HIDDEN, hide, mask, masked
 from .protocol.settings import Settings
+
+
+@contextmanager
+def _without(module: str) -> Iterator[None]:
+    """Let what is imported here do without a module, as if that were not installed."""
+    sys.modules.setdefault(module, None)  # type: ignore[arg-type]  # what the import system takes for "not there"
+    try:
+        yield
+    finally:
+        if sys.modules[module] is None:
+            del sys.modules[module]
+
+
+# Its command line takes longer to import than all the rest of it, where click is installed.
+with _without("httpx._main"):
+    import httpx
 
 E = TypeVar("E", bound=BaseException)
 M = TypeVar("M", httpx.HTTPTransport, httpx.AsyncHTTPTransport)

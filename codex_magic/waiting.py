@@ -7,11 +7,13 @@ it. `blocking` makes the methods of an asynchronous class into those of its bloc
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import functools
 import inspect
+import math
 import os
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Generator, Iterator
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import AbstractContextManager, suppress
@@ -25,7 +27,9 @@ R = TypeVar("R")
 P = ParamSpec("P")
 A = TypeVar("A", covariant=True)
 
-POLL_SECONDS = 0.1  # Windows delivers Ctrl-C to a waiting main thread only between waits
+POLL_SECONDS = 0.05
+"""A stop is noticed only between waits: Windows delivers Ctrl-C then, and ipykernel's signal handler
+leaves its cancellation to an event loop that it does not wake."""
 
 
 def in_thread(work: Callable[[], T], *, daemon: bool = False) -> Future[T]:
@@ -73,6 +77,72 @@ async def awaited(future: Future[T]) -> T:
     future.add_done_callback(wake)
     await done.wait()
     return future.result()
+
+
+Wait = tuple[Future[Any], float | None]
+Steps = Generator[Wait, bool, T]
+"""Work as a generator, so that one function serves callers that await and callers that block.
+
+It yields what it waits for: a future, and for how many seconds at most (`None`: as long as it takes). It is sent
+`True` when the future is done, `False` when time ran out, and is thrown what stops its caller; after that it ends
+by itself. `drive` and `drive_async` run it.
+"""
+
+
+def finished(future: Future[T]) -> Steps[T]:
+    """Wait for `future` and return its result. Raises what it failed with."""
+    while not future.done():
+        yield future, None
+    return future.result()
+
+
+def drive(steps: Steps[T]) -> T:
+    """Run `steps` to its end, blocking."""
+    resume: Callable[[], Wait] = functools.partial(next, steps)
+    while True:
+        try:
+            future, seconds = resume()
+        except StopIteration as stop:
+            return stop.value  # type: ignore[no-any-return]  # typeshed: StopIteration.value is Any
+        try:
+            done = any(concurrent.futures.wait({future}, span).done for span in _spans(seconds))
+            resume = functools.partial(steps.send, done)
+        except BaseException as error:  # noqa: BLE001  # Ctrl-C: it goes to the steps
+            resume = functools.partial(steps.throw, error)
+
+
+async def drive_async(
+    steps: Steps[T], *, stop: Callable[[BaseException], BaseException] = lambda error: error
+) -> T:
+    """Run `steps` to its end while the event loop continues. They are thrown what `stop` makes of a cancellation."""
+    resume: Callable[[], Wait] = functools.partial(next, steps)
+    last: Future[Any] | None = None
+    while True:
+        try:
+            future, seconds = resume()
+        except StopIteration as end:
+            return end.value  # type: ignore[no-any-return]
+        if future is not last:
+            last, waiting = future, asyncio.wrap_future(future)
+            # Its failure is read from `future`, so it counts as seen here.
+            waiting.add_done_callback(lambda over: over.cancelled() or over.exception())
+        done = False
+        try:
+            for span in _spans(seconds):
+                if done := bool((await asyncio.wait({waiting}, timeout=span))[0]):
+                    break
+            resume = functools.partial(steps.send, done)
+        except (asyncio.CancelledError, KeyboardInterrupt) as error:
+            resume = functools.partial(steps.throw, stop(error))
+
+
+def _spans(seconds: float | None) -> Iterator[float]:
+    """`seconds` in pieces of at most POLL_SECONDS; `None` never ends."""
+    left = math.inf if seconds is None else seconds
+    while left > POLL_SECONDS:
+        yield POLL_SECONDS
+        left -= POLL_SECONDS
+    yield left
 
 
 class Relay(Generic[T]):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 import sys
 from functools import cache
 from importlib.metadata import packages_distributions
@@ -144,3 +145,10 @@ def test_where_an_extra_is_missing_the_reader_is_told_its_name(declared: dict[st
     source = "".join(path.read_text(encoding="utf-8") for path in PACKAGE.rglob("*.py"))
     named = set(re.findall(r"pip install (?:-U )?'codex-magic\[([\w-]+)\]'", source))
     assert named == declared.keys() - {""}
+
+
+def test_the_command_line_of_httpx_is_not_imported() -> None:
+    """Where click is installed it takes longer than the rest of httpx, and a notebook's first cell would wait for it."""
+    code = "import sys, codex_magic.responses.client as _; print('httpx._main' in sys.modules)"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout == "False\n"

@@ -15,13 +15,13 @@ from ..protocol.ids import new_id
 from ..protocol.plain import without_controls
 from ..protocol.types import ChatgptAccount
 from ..responses.provider import Provider
-from ..waiting import Relay
+from ..waiting import Relay, Steps, finished
 from . import login
 from .environment import is_remote, may_ask
 from .login import LoginView, Stage, Way, plan_note, who
 from .options import ParsedLine
 from .screen import lines_of, words
-from .session import LOCAL, Session, Steps, finished
+from .session import LOCAL, Session
 from .shell import CellFailed
 from .typed import interruptible
 

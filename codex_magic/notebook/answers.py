@@ -14,11 +14,12 @@ from ..protocol.errors import AuthError, InvalidOutputError, OptionError
 from ..protocol.types import TurnResult, TurnStatus
 from ..values.host import Host, Stored
 from ..values.tables import library, table
+from ..waiting import Steps
 from .environment import may_ask
 from .mentioned import Mentioned
 from .options import answers
 from .replay import is_helpless
-from .session import Session, Steps, Task
+from .session import Session, Task
 from .typed import read_typed_line
 
 if TYPE_CHECKING:

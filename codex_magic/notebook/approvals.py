@@ -11,9 +11,10 @@ from .screen import words
 from .tools.permission import forget_reading
 
 if TYPE_CHECKING:
+    from ..waiting import Steps
     from .open_questions import Grant
     from .question import Question
-    from .session import Session, Steps
+    from .session import Session
 
 LIST = "What waits: `%codex approvals`"
 

@@ -26,6 +26,7 @@ from ..protocol.errors import OptionError
 from ..protocol.plain import did_you_mean, shorten
 from ..protocol.types import AgentMessage, ThreadItem, TurnResult, TurnStatus
 from ..threads.store import TurnRecord
+from ..waiting import Steps
 from . import options
 from .completion import entries
 from .environment import is_attended, is_run_by_server
@@ -33,7 +34,7 @@ from .mentioned import Mentioned
 from .options import ParsedLine
 from .runs import Run, error_text
 from .screen import count
-from .session import Session, Steps, Task
+from .session import Session, Task
 from .shell import CellFailed, CellStopped
 
 PACKAGED = Path(__file__).parent / "prompts"

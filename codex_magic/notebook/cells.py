@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-import concurrent.futures
 import math
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import CancelledError, Future
+from concurrent.futures import CancelledError
 from contextlib import suppress
 from contextvars import copy_context
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
+from .. import waiting
 from ..protocol.errors import AuthError, CodexError, OptionError
 from ..protocol.ids import new_id
 from ..protocol.types import Turn, TurnCompleted, TurnError, TurnResult, TurnStatus
 from ..threads.options import working_folder
+from ..waiting import Steps, drive
 from .desk import Desk
 from .environment import may_ask
 from .options import ALL_OPTIONS, SAVING, parse_line
 from .question import Question
-from .session import RunningTurn, Session, Steps, Task, Wait
+from .session import RunningTurn, Session, Task
 from .shell import CellFailed, CellStopped, NotSent, shells
 from .tools.entries import offered
 from .tools.place import Place
@@ -162,6 +162,8 @@ def _ask(session: Session, task: Task) -> Steps[TurnResult | None]:
             threading.Thread(target=paint, name="codex_magic background turn", daemon=True).start()
             return None
         error = yield from turn.steps()
+        if place.restarts:
+            raise CellStopped  # no cell that waits for this one is to run before
         if session.screen.rich and place.committed:
             session.shell.set_next_input("\n\n".join(place.committed))
         if error is None:
@@ -287,57 +289,13 @@ class CellTurn:
         self._painter.feed([TurnCompleted("", Turn(id=new_id(), status=TurnStatus.interrupted))])
 
 
-POLL_SECONDS = 0.05
-"""A stop is noticed only between waits: Windows delivers Ctrl-C then, and ipykernel's signal handler
-leaves its cancellation to an event loop that it does not wake."""
-
-
-def drive(steps: Steps[T]) -> T:
-    """Run `steps` to its end, blocking."""
-    resume: Callable[[], Wait] = partial(next, steps)
-    while True:
-        try:
-            future, seconds = resume()
-        except StopIteration as stop:
-            return stop.value  # type: ignore[no-any-return]  # typeshed: StopIteration.value is Any
-        try:
-            done = any(concurrent.futures.wait({future}, span).done for span in _spans(seconds))
-            resume = partial(steps.send, done)
-        except KeyboardInterrupt:
-            resume = partial(steps.throw, KeyboardInterrupt())
-
-
 async def drive_async(steps: Steps[T]) -> T:
-    """Run `steps` to its end while the event loop continues with other things."""
-    resume: Callable[[], Wait] = partial(next, steps)
-    while True:
-        try:
-            future, seconds = resume()
-        except StopIteration as stop:
-            return stop.value  # type: ignore[no-any-return]  # typeshed: StopIteration.value is Any
-        try:
-            resume = partial(steps.send, await _done_within(future, seconds))
-        except (asyncio.CancelledError, KeyboardInterrupt):
-            task = asyncio.current_task()
-            if sys.version_info >= (3, 11) and task is not None:
-                task.uncancel()  # the cell ends normally, so its task must not count as being cancelled
-            resume = partial(steps.throw, KeyboardInterrupt())
+    """Run `steps` to its end while the event loop continues. What cancels the cell stops it, and it ends normally."""
+    return await waiting.drive_async(steps, stop=_stopped)
 
 
-async def _done_within(future: Future[Any], seconds: float | None) -> bool:
-    waiting = asyncio.wrap_future(future)
-    # Its failure is read from `future`, so it counts as seen here.
-    waiting.add_done_callback(lambda over: over.cancelled() or over.exception())
-    for span in _spans(seconds):
-        if (await asyncio.wait({waiting}, timeout=span))[0]:
-            return True
-    return False
-
-
-def _spans(seconds: float | None) -> Iterator[float]:
-    """`seconds` in pieces of at most POLL_SECONDS; `None` never ends."""
-    left = math.inf if seconds is None else seconds
-    while left > POLL_SECONDS:
-        yield POLL_SECONDS
-        left -= POLL_SECONDS
-    yield left
+def _stopped(_: BaseException) -> BaseException:
+    task = asyncio.current_task()
+    if sys.version_info >= (3, 11) and task is not None:
+        task.uncancel()  # the cell ends normally, so its task must not count as being cancelled
+    return KeyboardInterrupt()

@@ -7,8 +7,9 @@ from ..doctor.findings import HEADS, report, rows, summary
 from ..doctor.machine import Page
 from ..protocol.errors import CodexError
 from ..responses.provider import Provider
+from ..waiting import Steps
 from .extension import PROTOCOL
-from .session import Session, Steps
+from .session import Session
 
 
 def doctor(session: Session, rest: str) -> Steps[None]:

@@ -19,16 +19,18 @@ from ..protocol.types import TurnStatus
 from ..responses.catalog import Catalog, find_model
 from ..threads.options import CONTINUE, working_folder
 from ..threads.store import Store
+from ..waiting import Steps
 from . import assist, login, options, turns
 from .account import LOGIN_ARGUMENTS, account_rows, log_in, log_out, show_account, show_usage, takes_login
 from .approvals import approvals, approve, decline
-from .export import export
+from .export import export, view
 from .login import Way
 from .options import APPROVALS, ENGINES, OPTIONS, SANDBOXES
 from .peek import show_sent
 from .provenance import show_provenance, show_trace
 from .screen import ID_SHOWN, ago, count
-from .session import Session, Steps, Task
+from .session import Session, Task
+from .shell import cell_id
 
 Run = Callable[[Session, str], Steps[Task | None] | Steps[Task] | Steps[None] | None]
 """Answers at once, or returns the steps of an answer that has to wait for something."""
@@ -194,18 +196,15 @@ _STATES = {TurnStatus.completed: "done", TurnStatus.in_progress: "running"}
 
 
 def _show(session: Session, rest: str) -> Steps[None]:
-    from ..display.view import TurnView
-
     thread = yield from session.wait(session.thread())
     turns = yield from session.wait(thread.history())
     number = int(rest) if rest else len(turns)
     if not 1 <= number <= len(turns):
         session.screen.say(f"This thread has {count(len(turns), 'turn')}. List them: `%codex history`")
         return
-    turn = turns[number - 1]
-    view = TurnView.of(turn.as_turn(), turn.thread_id, usage=turn.usage, model=turn.model)
-    painter = session.screen.painter(view)
-    if view.state == "streaming":
+    shown = view(turns[number - 1])
+    painter = session.screen.painter(shown)
+    if shown.state == "streaming":
         painter.open()
     else:
         painter.finish()
@@ -217,7 +216,11 @@ def _continue(session: Session, rest: str) -> Steps[Task]:
         hint = f"To send it as a question: `%codex -- continue {rest}`"
         raise OptionError("`%codex continue` takes options only.", hint=hint)
     yield from ()  # there is nothing to wait for
-    return Task(CONTINUE, cell_options)
+    if (said := session.extension.restarted(cell_id(session.shell))) is None:
+        return Task(CONTINUE, cell_options)
+    from .tools.lifecycle import after_restart  # few answers go on after one
+
+    return Task(CONTINUE, cell_options, after_restart(session, said), is_beside=True)
 
 
 def _status(session: Session, _: str) -> Steps[None]:
@@ -318,27 +321,24 @@ def _reads(session: Session, rest: str) -> Steps[None]:
     yield from show_or_set(session, rest)
 
 
-def _runs(session: Session, rest: str) -> Steps[None]:
+def _runs(session: Session, rest: str) -> None:
     if rest:
         session.settings.runs = options.runs(rest)
     word = options.runs(session.settings.runs)
     session.screen.say(f"Runs: {word} ({options.RUNS[word]})")
-    yield from ()  # there is nothing to wait for
 
 
-def _answers(session: Session, rest: str) -> Steps[None]:
+def _answers(session: Session, rest: str) -> None:
     if rest:
         session.settings.answers = options.answers(rest)
     word = options.answers(session.answers)
     session.screen.say(f"Answers: {word} ({options.ANSWERS[word]})")
-    yield from ()  # there is nothing to wait for
 
 
-def _undo(session: Session, rest: str) -> Steps[None]:
+def _undo(session: Session, _: str) -> None:
     from .tools.running import undo
 
     undo(session)
-    yield from ()  # there is nothing to wait for
 
 
 def _tools(session: Session, rest: str) -> Steps[None]:

@@ -12,9 +12,10 @@ from ..display.view import TurnView
 from ..protocol.errors import OptionError
 from ..threads.options import CONTINUE
 from ..threads.store import TurnRecord
+from ..waiting import Steps
 from .gathering import folder_of
 from .screen import count
-from .session import Session, Steps
+from .session import Session
 
 
 def export(session: Session, path: str) -> Steps[None]:

@@ -241,10 +241,20 @@ def _show_nothing(
 PAGE_REQUEST = "codex_request"
 """The type of the messages that our extension of JupyterLab sends; it comes over the control channel."""
 
+READY = "codex_ready"
+"""The type of the message that they hear once it is read."""
+
 
 def control_handlers(shell: InteractiveShell) -> dict[str, Any] | None:
     """Return what answers the kernel's control channel; a terminal has none."""
     return getattr(getattr(shell, "kernel", None), "control_handlers", None)
+
+
+def greet(shell: InteractiveShell) -> None:
+    """Tell the pages of this kernel that it reads their requests from now on; what they said before is lost."""
+    kernel = shell.kernel  # type: ignore[attr-defined]  # only a kernel's shell has one
+    if kernel.iopub_socket is not None:
+        kernel.session.send(kernel.iopub_socket, READY, {}, parent={}, ident=READY.encode())
 
 
 def loaded(shell: InteractiveShell) -> CodexMagics | None:
@@ -268,6 +278,7 @@ def load(shell: InteractiveShell) -> None:
     skip_reload(shell)
     if (handlers := control_handlers(shell)) is not None:
         handlers[PAGE_REQUEST] = magics.hear
+        greet(shell)
     if hasattr(shell, "auto_suggest"):  # a terminal
         magics.observe(magics.turn_suggestions, "suggestions")
         if magics.suggestions:

@@ -11,9 +11,10 @@ from ..engines.tools import ToolSet
 from ..protocol import types
 from ..responses.catalog import Catalog
 from ..threads.store import TurnRecord
+from ..waiting import Steps
 from .context import Request, Told, tokens_words
 from .screen import count
-from .session import Session, Steps, Task
+from .session import Session, Task
 from .tools.entries import offered
 from .tools.place import Place
 

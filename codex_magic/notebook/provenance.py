@@ -11,9 +11,10 @@ from ..protocol import types
 from ..protocol.plain import shorten
 from ..threads.store import Store, TurnRecord
 from ..values.journal import Journal
+from ..waiting import Steps
 from .context import tokens_words
 from .screen import count
-from .session import Session, Steps
+from .session import Session
 
 
 def show_provenance(session: Session, _: str) -> Steps[None]:

@@ -105,7 +105,7 @@ class Question:
 
         `None`: it is to be asked. Raises NoStoredAnswerError where it is not.
         """
-        history, cell = await self._thread.history(), self._options.get("cell_id")
+        history, cell = await self._history(), self._options.get("cell_id")
         is_own = cell is not None and not is_number(cell)
         earlier = list(takewhile(lambda turn: not is_own or turn.cell_id != cell, history))
         try:
@@ -134,7 +134,7 @@ class Question:
         is_refused = isinstance(handle.exception, InvalidRequestError)
         if result is None or not (is_refused or result.status is types.TurnStatus.completed):
             return
-        earlier = list(takewhile(lambda turn: turn.id != handle.id, await self._thread.history()))
+        earlier = list(takewhile(lambda turn: turn.id != handle.id, await self._history()))
 
         def note(_: Store) -> None:
             with Journal(self._codex.settings.home) as journal:
@@ -146,6 +146,12 @@ class Question:
             await self._codex.store.run(note)
         except StoreError as error:
             log.info("this question is not known again: %s", error)
+
+    async def _history(self) -> list[TurnRecord]:
+        """Return the thread's turns with what was asked and answered, without what was done for it."""
+        kinds = ("userMessage", "agentMessage")
+        store = self._codex.store_of(self._thread.id)
+        return await store.run(lambda file: file.history(self._thread.id, kinds=kinds))
 
     def _find(self, store: Store, wish: Wish, earlier: Sequence[TurnRecord]) -> TurnRecord | None:
         with Journal(self._codex.settings.home) as journal:

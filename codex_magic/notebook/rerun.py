@@ -11,10 +11,11 @@ from typing import Any
 from IPython.core.error import InputRejected
 
 from ..protocol.types import Decision
+from ..waiting import Steps, finished
 from .desk import Desk
 from .question import NOBODY, CodeRun, Question
 from .runs import Run
-from .session import Session, Steps, finished
+from .session import Session
 from .shell import CellFailed, CellStopped
 from .tools.changes import facts
 from .tools.place import Place

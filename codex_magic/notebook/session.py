@@ -15,7 +15,7 @@ import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from pathlib import Path
@@ -26,6 +26,7 @@ from ..context.secrets import OutgoingMask
 from ..engines.approvals import Approvals
 from ..protocol import types
 from ..protocol.errors import CodexError, ConfigurationError, OptionError, StoreError, ThreadNotFoundError
+from ..protocol.ids import new_id
 from ..protocol.plain import shorten
 from ..protocol.policy import policy_bounds
 from ..protocol.settings import Settings
@@ -37,7 +38,7 @@ from ..threads.store import NotebookRecord, Store, TurnRecord
 from ..threads.sync import Codex, keep_running
 from ..threads.turns import AsyncTurnHandle, Listener
 from ..values.replay import KeptTurn
-from ..waiting import begin_anew_in_children
+from ..waiting import Steps, begin_anew_in_children, finished
 from .context import Context, Request, Told, learn_secrets
 from .gathering import Kernel, deleted_turns, look
 from .options import ParsedLine, approval, engine, folder, sandbox
@@ -61,15 +62,6 @@ if TYPE_CHECKING:
     from .tools.changes import Commit
 
 T = TypeVar("T")
-
-Wait = tuple["Future[Any]", float | None]
-Steps = Generator[Wait, bool, T]
-"""The work of a cell as a generator, so that one function serves cells that await and cells that block.
-
-It yields what it waits for: a future, and for how many seconds at most (`None`: as long as it takes). It is sent
-`True` when the future is done, `False` when time ran out, and is thrown `KeyboardInterrupt` when the user stops the
-cell; after that it ends by itself. `cells` has the two loops that drive it.
-"""
 
 Offer = Callable[[Context, TurnOptions], TurnOptions]
 """Returns more options for a turn with these, about the notebook as it is when it is asked."""
@@ -98,20 +90,14 @@ class Saving(Protocol):
 
 class Task(NamedTuple):
     """What a cell or a command asks. `brings`: what goes along besides; `after`: what is done with the whole answer;
-    `saving`: what becomes of it in variables."""
+    `saving`: what becomes of it in variables; `is_beside`: it does not take the place of what its cell has asked."""
 
     prompt: str
     options: ParsedLine
     brings: Sequence[Mentioned] = ()
     after: Callable[[Session, types.TurnResult], Steps[None]] | None = None
     saving: Saving | None = None
-
-
-def finished(future: Future[T]) -> Steps[T]:
-    """Wait for `future` and return its result. Raises what it failed with."""
-    while not future.done():
-        yield future, None
-    return future.result()
+    is_beside: bool = False
 
 
 class Session:
@@ -186,7 +172,9 @@ class Session:
         `output`: the id of the answer.
         """
         context, prompt = self.gather_context(task)
-        turn_options = self.turn_options(task.options, approvals, cell=context.kernel.cell)
+        # Of an id of its own, so that it counts as long as its answer stands in the notebook.
+        asking = new_id() if task.is_beside else context.kernel.cell
+        turn_options = self.turn_options(task.options, approvals, cell=asking)
         turn_options["output_schema"] = task.saving.schema if task.saving else None
         turn_options |= offer(context, turn_options)
         files = None

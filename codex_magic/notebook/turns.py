@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from ..protocol.errors import OptionError
 from ..protocol.plain import shorten
+from ..waiting import Steps, finished
 from .screen import count
-from .session import RunningTurn, Session, Steps, TurnRow, finished
+from .session import RunningTurn, Session, TurnRow
 
 LIST = "List them: `%codex turns`"
 

@@ -634,15 +634,16 @@ class Store:
         *,
         before_position: int | None = None,
         include_items: bool = True,
+        kinds: Collection[str] = (),
         left_out: Collection[str] = (),
     ) -> list[TurnRecord]:
         """Return the thread's current turns in order, shared past included; those before a turn's position.
 
-        `left_out`: the ids of turns that are not wanted.
+        `kinds`: the types of the items that are enough. `left_out`: the ids of turns that are not wanted.
         """
         rows = self._current(thread_id, _END if before_position is None else before_position - 1)
         rows = [row for row in rows if row["id"] not in left_out]
-        return self._with_items(rows) if include_items else list(map(_turn_record, rows))
+        return self._with_items(rows, kinds) if include_items else list(map(_turn_record, rows))
 
     @_reads
     def held(
@@ -788,17 +789,18 @@ class Store:
     def _turn_row(self, turn_id: str) -> sqlite3.Row:
         return _find(self._db.execute("SELECT * FROM turns WHERE id = ?", (turn_id,)), turn_id)
 
-    def _with_items(self, rows: Sequence[sqlite3.Row]) -> list[TurnRecord]:
+    def _with_items(self, rows: Sequence[sqlite3.Row], kinds: Collection[str] = ()) -> list[TurnRecord]:
         """The turns of these rows. Partial items have those that run, that broke off, that got no answer."""
         running = {row["seq"] for row in rows if row["status"] == TurnStatus.in_progress}
         turns = (_to_json([row["seq"] for row in rows]),)
         items: dict[int, list[ItemRecord]] = defaultdict(list)
-        condition = f"WHERE turn {_AMONG} ORDER BY turn, n"
-        for row in self._db.execute(f"SELECT * FROM items {condition}", turns):
+        condition, in_order = f"WHERE turn {_AMONG}", "ORDER BY turn, n"
+        wanted = f"AND type IN ({_marks(kinds)})" if kinds else ""
+        for row in self._db.execute(f"SELECT * FROM items {condition} {wanted} {in_order}", (*turns, *kinds)):
             items[row["turn"]].append(_item_record(row))
         pieces = self._db.execute(
             "SELECT turn, CAST(id AS TEXT) AS id, json, response_items, CAST(part AS INTEGER) AS part,"
-            f" CAST(text AS TEXT) AS text FROM partials {condition}",
+            f" CAST(text AS TEXT) AS text FROM partials {condition} {in_order}",
             turns,
         )
         for turn, run in groupby(pieces, itemgetter("turn")):

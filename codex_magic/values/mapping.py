@@ -8,14 +8,11 @@ machine, are enough for all of them. What runs elsewhere is the function that ma
 from __future__ import annotations
 
 import asyncio
-import concurrent.futures
 import time
 from collections import deque
-from collections.abc import Callable, Generator
-from concurrent.futures import Future
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 from ..context.tokens import estimate
@@ -27,6 +24,7 @@ from ..responses.exchange import PATIENT, RetryPolicy
 from ..responses.parameters import takes
 from ..responses.provider import Provider
 from ..responses.structured import Format
+from ..waiting import Steps, drive, drive_async, finished
 from . import host
 from .asking import LOOP, answered, client, parameters, service_name
 from .journal import Journal
@@ -128,11 +126,11 @@ class Map:
         Raises OptionError without that yes, and CodexError for what would fail every row.
         """
         self._job = _job(values, prompt, **options)
-        return _drive(self._answer(self._job))
+        return drive(self._answer(self._job))
 
     async def run_async(self, values: Any, prompt: str | Callable[[Any], str], options: MapOptions) -> Any:
         self._job = _job(values, prompt, **options)
-        return await _drive_async(self._answer(self._job))
+        return await drive_async(self._answer(self._job))
 
     def retry(self) -> Any:
         """Ask once more what has no answer, and return all answers. Raises as the call itself."""
@@ -140,18 +138,20 @@ class Map:
             raise OptionError(
                 "There is nothing to retry.", hint="Call codex_magic.map(values, prompt) first."
             )
-        return _drive(self._answer(replace(self._job, cache=True)))
+        return drive(self._answer(replace(self._job, cache=True)))
 
-    def _answer(self, job: Job) -> Steps:
+    def _answer(self, job: Job) -> Steps[Any]:
         here = host.current()
         with Journal(here.settings.home) as journal:
             run = Run(job, here, journal)
+            preparing = LOOP.submit(run.prepare())
             try:
-                yield from _finished(LOOP.submit(run.prepare()))
+                yield from finished(preparing)
                 run.confirm()
                 yield from _watch(run)
             finally:
-                yield from _finished(LOOP.submit(run.close()))
+                preparing.cancel()
+                yield from finished(LOOP.submit(run.close()))
                 self.result = run.result()
                 self.errors = job.column.errors(run.failed_rows())
         return self.result
@@ -447,69 +447,19 @@ class Run:
         return " · ".join(told) + (f".{end}" if missing else "")
 
 
-def _watch(run: Run) -> Steps:
+def _watch(run: Run) -> Steps[None]:
     """Show how far the run is, to its end; stop it where its caller is. Raises CodexError."""
     future = LOOP.submit(run.ask_all())
     try:
-        with bar(run.to_ask, shown=run.job.progress) as shown:
+        with bar(run.to_ask, shown=run.job.progress) as show:
             while not future.done():
-                yield future
-                shown.show(run.done, run.words)
+                yield future, REFRESH_SECONDS
+                show(run.done, run.words)
         future.result()
     finally:
-        yield from _finished(LOOP.submit(run.stop()))
+        yield from finished(LOOP.submit(run.stop()))
         if run.job.progress:
             print(run.summary())  # noqa: T201  # in a notebook and in a terminal
-
-
-Steps = Generator[Future[Any], None, Any]
-"""The work of `map` for callers that block and for those that await: it yields what it waits for, is resumed when that
-is done or after REFRESH_SECONDS, and is thrown what stops its caller."""
-
-
-def _finished(future: Future[Any]) -> Steps:
-    try:
-        while not future.done():
-            yield future
-    except BaseException:
-        future.cancel()
-        raise
-    return future.result()
-
-
-def _drive(steps: Steps) -> Any:
-    """Raises KeyboardInterrupt, after the steps have ended by themselves."""
-    resume: Callable[[], Future[Any]] = partial(next, steps)
-    while True:
-        try:
-            future = resume()
-        except StopIteration as end:
-            return end.value
-        resume = partial(next, steps)
-        try:
-            concurrent.futures.wait({future}, REFRESH_SECONDS)
-        except BaseException as error:  # noqa: BLE001  # Ctrl-C: it goes to the steps
-            resume = partial(steps.throw, error)
-
-
-async def _drive_async(steps: Steps) -> Any:
-    """Raises CancelledError, after the steps have ended by themselves."""
-    resume: Callable[[], Future[Any]] = partial(next, steps)
-    waiter: asyncio.Future[Any] | None = None
-    last: Future[Any] | None = None
-    while True:
-        try:
-            future = resume()
-        except StopIteration as end:
-            return end.value
-        resume = partial(next, steps)
-        if future is not last or waiter is None:
-            last, waiter = future, asyncio.wrap_future(future)
-            waiter.add_done_callback(lambda done: done.cancelled() or done.exception())
-        try:
-            await asyncio.wait({waiter}, timeout=REFRESH_SECONDS)
-        except BaseException as error:  # noqa: BLE001  # a cancellation: it goes to the steps
-            resume = partial(steps.throw, error)
 
 
 def tokens_text(tokens: int) -> str:

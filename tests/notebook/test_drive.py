@@ -6,7 +6,8 @@ from concurrent.futures import Future
 
 import pytest
 
-from codex_magic.notebook.cells import drive, drive_async
+from codex_magic.notebook.cells import drive_async
+from codex_magic.waiting import drive
 
 
 def both_ways(make):

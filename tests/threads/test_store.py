@@ -112,6 +112,15 @@ def test_history_without_items_reads_the_turns_only(store: Store) -> None:
     assert [turn.items for turn in store.history(thread.id, include_items=False)] == [()]
 
 
+def test_history_of_some_kinds_of_items_leaves_the_others_unread(store: Store) -> None:
+    thread = store.create_thread()
+    turn = store.begin_turn(thread.id)
+    store.add_item(turn.id, UserMessage("u", (TextInput("what?"),)))
+    store.add_item(turn.id, AgentMessage("a", "that"))
+    [record] = store.history(thread.id, kinds=("agentMessage",))
+    assert (record.asked, record.told) == ([], ["that"])
+
+
 def test_reverting_removes_a_turn_and_the_later_ones(store: Store) -> None:
     thread = store.create_thread()
     ids = [ask(store, thread, text) for text in ("one", "two", "three")]

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ...protocol.types import McpServer
-    from ..session import Session, Steps
+    from ...waiting import Steps
+    from ..session import Session
 
 NOTE = "Turn one off: `%codex tools off NAME`"
 

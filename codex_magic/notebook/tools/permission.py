@@ -28,7 +28,8 @@ from ..options import READS, reads, runs
 from ..screen import ago, count
 
 if TYPE_CHECKING:
-    from ..session import Session, Steps
+    from ...waiting import Steps
+    from ..session import Session
 
 Ask = Callable[[ApprovalRequest], Awaitable[ApprovalDecision | None]]
 """Takes a question to the user; `None`: nobody answered."""
