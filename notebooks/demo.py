@@ -46,7 +46,8 @@ STYLE = """<style>.jp-RenderedMarkdown pre, .jp-RenderedMarkdown pre span { font
 
 def main(folder: Path, console: Console) -> None:
     notebook = nbformat.read(NOTEBOOK, as_version=4)
-    os.environ["COLUMNS"] = str(console.width - INDENT)  # what the kernel's tables have to fit
+    console.width = width = console.width  # else it follows the variable, too
+    os.environ["COLUMNS"] = str(width - INDENT)  # what the kernel's tables have to fit
     with own_home():
         PaintedClient(notebook, console).execute()
     executed, page = save(notebook, folder)

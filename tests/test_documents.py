@@ -12,6 +12,8 @@ ROOT = Path(__file__).parent.parent
 DOCUMENTS = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", "labextension/README.md"]
 MOST_OF_PICTURE = 80_000
 """Bytes."""
+MOST_PICTURES = 6
+"""Of the README; a reader of it scrolls, and the documentation has the others."""
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 
 
@@ -36,11 +38,22 @@ def test_a_link_leads_somewhere(document: str, target: str) -> None:
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "docs" / "pictures").iterdir()), ids=lambda path: path.name)
-def test_a_picture_is_small_and_shown_in_the_readme(path: Path) -> None:
+def test_a_picture_is_small_and_shown(path: Path) -> None:
     assert path.stat().st_size <= MOST_OF_PICTURE
-    assert re.search(
-        rf"!\[[^\]]+\]\(docs/pictures/{path.name}\)", (ROOT / "README.md").read_text(encoding="utf-8")
-    )
+    pages = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
+    shown = [
+        page
+        for page in pages
+        if re.search(rf"!\[[^\]]+\]\(.*pictures/{path.name}\)", page.read_text("utf-8"))
+    ]
+    assert shown
+
+
+def test_the_readme_shows_the_product_first_and_has_few_pictures() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    pictures = [match.start() for match in re.finditer(r"!\[", readme)]
+    assert pictures[0] < readme.index("```")
+    assert len(pictures) <= MOST_PICTURES
 
 
 @pytest.mark.parametrize("path", sorted(set(re.findall(r"`((?:codex_magic|tests)/[\w/.]+)`", CONTRIBUTING))))

@@ -36,7 +36,7 @@ def run_demo(folder: Path) -> str:
     run = subprocess.run(
         [sys.executable, FOLDER / "demo.py", folder],
         cwd=folder.parent,
-        env=os.environ | {"COLUMNS": "80"},
+        env={name: value for name, value in os.environ.items() if name != "COLUMNS"},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         text=True,

@@ -345,6 +345,16 @@ _VERBS = {
     "add": ("Wants to add", "Adding", "Added", "Not added", "Failed to add", "Adds"),
     "delete": ("Wants to delete", "Deleting", "Deleted", "Not deleted", "Failed to delete", "Deletes"),
     "update": ("Wants to change", "Changing", "Changed", "Not changed", "Failed to change", "Changes"),
+    "interrupt": (
+        "Wants to interrupt",
+        "Interrupting",
+        "Interrupted",
+        "Not interrupted",
+        "Failed",
+        "Interrupts",
+    ),
+    # Whether it was restarted nobody knows who ended for it.
+    "restart": ("Wants to restart", "Restarting", "Ended to restart", "Not restarted", "Failed", "Restarts"),
 }
 
 
@@ -421,8 +431,8 @@ def _run_row(item: types.ToolCall) -> Row:
     approval = (
         "this code approved" if item.approval == "acceptInKernel" else _APPROVALS.get(item.approval or "")
     )
-    scope = "" if arguments.get("scope") == "commit" else "only looked"
-    notes = [approval, scope, *_ending(item, item.status)]
+    has_looked = arguments.get("scope") != "commit" and item.status == "completed"
+    notes = [approval, "only looked" if has_looked else "", *_ending(item, item.status)]
     body = f"{code.rstrip()}\n\n{shown}".rstrip() if item.status not in NEVER_DONE else code
     return Row(label, step_line(code), notes, body, is_open=label == "Failed")
 
@@ -433,8 +443,10 @@ CELL_TOOLS = {
     "run_cell": "run",
     "move_cell": "move",
     "delete_cell": "delete",
+    "restart_kernel": "restart",
+    "interrupt_kernel": "interrupt",
 }
-"""The tools that change cells, with what they do."""
+"""The tools that change cells and the kernel, with what they do."""
 
 
 def _cell_row(item: types.ToolCall) -> Row:
@@ -442,12 +454,18 @@ def _cell_row(item: types.ToolCall) -> Row:
     arguments = item.arguments if isinstance(item.arguments, dict) else {}
     action = CELL_TOOLS[item.tool]
     is_undone = item.success is False and item.status in ("completed", "failed")
-    verb = _VERBS[action][3] if is_undone else _verb(action, item.status)
-    subject = f"cell {arguments.get('cell', '')}".rstrip() if action != "add" else "a cell"
+    status = "completed" if (action, item.status) == ("restart", "interrupted") else item.status
+    verb = _VERBS[action][3] if is_undone else _verb(action, status)
+    subject = f"cell {arguments.get('cell', '')}".rstrip()
+    if action in ("add", "interrupt"):
+        subject = "a cell" if action == "add" else "the cell that runs"
+    elif action == "restart":
+        last = str(arguments.get("run_up_to") or "")
+        subject = f"the kernel and run up to cell {last}" if last else "the kernel"
     old, new = (str(arguments.get(name) or "") for name in ("old", "new"))
     proposed = text_diff(old, new) if action == "update" else str(arguments.get("source") or "")
     came = head(_FRAME.sub("", _result(item))) if item.status not in NEVER_DONE else ""
-    notes = [_APPROVALS.get(item.approval or ""), *_ending(item, item.status)]
+    notes = [_APPROVALS.get(item.approval or ""), *_ending(item, status)]
     body = "\n\n".join(filter(None, (proposed, came)))
     return Row(verb, step_line(shorten(subject, HEAD_CHARS)), notes, body, "diff" if old or new else "")
 

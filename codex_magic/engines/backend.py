@@ -261,17 +261,15 @@ class _BackendTurn:
         return outputs
 
     async def _execute_call(self, job: Job) -> str | list[dict[str, Any]]:
-        begun = time.monotonic()
         tool, refusal = job.tool, None if job.tool else job.run()
         if isinstance(refusal, ToolCallError):  # its arguments may still be plainly meant
             named = self._tools.find(job.call.namespace, job.call.name)
             tool = None if named and named.needs_approval else named
-        success, items = False, [text_item(str(refusal))]
+        success, items, milliseconds = False, [text_item(str(refusal))], 0
         if tool is not None:
             about, item = (self._request.thread_id, self._request.turn_id), self._narrator.call(job.call)
             question = types.ToolCallApproval(*about, item.id, item.tool, item.arguments, item.namespace)
-            success, items = await self._calls.run(tool, question, job.call.text)
-        milliseconds = round((time.monotonic() - begun) * 1000)
+            success, items, milliseconds = await self._calls.run(tool, question, job.call.text)
         self._narrator.called(job.call.call_id, "completed" if success else "failed", items, milliseconds)
         return output_of(items)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import Any
@@ -89,11 +90,16 @@ class ToolCalls:
         self._cancel = cancel
         self._asking = asyncio.Lock()
 
-    async def run(self, tool: Tool, question: ToolCallApproval, text: str) -> tuple[bool, list[ContentItem]]:
-        """Return whether it worked, and what the model is told. `text`: what it wrote for arguments."""
+    async def run(
+        self, tool: Tool, question: ToolCallApproval, text: str
+    ) -> tuple[bool, list[ContentItem], int]:
+        """Return whether it worked, what the model is told, and for how many milliseconds it ran, without the time
+        that a person took to allow it. `text`: what the model wrote for arguments."""
         if (refusal := await self._refusal(tool, question)) is not None:
-            return False, [text_item(refusal)]
-        return with_texts(await run_tool(tool, text), self._mask)
+            return False, [text_item(refusal)], 0
+        begun = time.monotonic()
+        success, items = with_texts(await run_tool(tool, text), self._mask)
+        return success, items, round((time.monotonic() - begun) * 1000)
 
     async def _refusal(self, tool: Tool, question: ToolCallApproval) -> str | None:
         """Return why it may not run, in words for the model. One question at a time: the first yes may be one for all."""

@@ -162,6 +162,8 @@ def _ask(session: Session, task: Task) -> Steps[TurnResult | None]:
             threading.Thread(target=paint, name="codex_magic background turn", daemon=True).start()
             return None
         error = yield from turn.steps()
+        if place.restarts:
+            raise CellStopped  # no cell that waits for this one is to run before
         if session.screen.rich and place.committed:
             session.shell.set_next_input("\n\n".join(place.committed))
         if error is None:

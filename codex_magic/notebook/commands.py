@@ -30,6 +30,7 @@ from .peek import show_sent
 from .provenance import show_provenance, show_trace
 from .screen import ID_SHOWN, ago, count
 from .session import Session, Task
+from .shell import cell_id
 
 Run = Callable[[Session, str], Steps[Task | None] | Steps[Task] | Steps[None] | None]
 """Answers at once, or returns the steps of an answer that has to wait for something."""
@@ -215,7 +216,11 @@ def _continue(session: Session, rest: str) -> Steps[Task]:
         hint = f"To send it as a question: `%codex -- continue {rest}`"
         raise OptionError("`%codex continue` takes options only.", hint=hint)
     yield from ()  # there is nothing to wait for
-    return Task(CONTINUE, cell_options)
+    if (said := session.extension.restarted(cell_id(session.shell))) is None:
+        return Task(CONTINUE, cell_options)
+    from .tools.lifecycle import after_restart  # few answers go on after one
+
+    return Task(CONTINUE, cell_options, after_restart(session, said), is_beside=True)
 
 
 def _status(session: Session, _: str) -> Steps[None]:

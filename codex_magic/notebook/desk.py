@@ -225,6 +225,7 @@ def ask_by_text(question: Question, page: Page | None, *, hidden: bool = False) 
         while key not in offered:
             line = read_typed_line(above + legend, prompt, hidden=hidden, answered=question.answered)
             key = "" if line is None else line.strip().lower() or "d"
+            above = "Type one of these letters, and Enter:\n"
         if offered[key].takes_reason:
             what = "What should Codex do instead? "
             reason = read_typed_line("", what, hidden=hidden, answered=question.answered) or ""

@@ -39,8 +39,8 @@ WAIT_SECONDS = 0.05
 MOST_CELLS = 256
 """Remembered of one kernel, as many as may run together; a cell that runs again says everything anew."""
 
-MOST_STEERED = 64
-"""Additions that are known when a page sends one again because it has heard nothing."""
+MOST_REPEATED = 256
+"""Runs and additions that are known when a page sends one again because it has heard nothing."""
 
 MOST_ENDED = 16
 """Answers that a page which is loaded again can still have from here; the store has them all."""
@@ -179,7 +179,7 @@ class Extension:
         self.questions = OpenQuestions()
         self.turns: dict[str, Controlled] = {}
         """Those that are not over, by the id of their answer."""
-        self._steered: deque[str] = deque(maxlen=MOST_STEERED)
+        self._once: deque[str] = deque(maxlen=MOST_REPEATED)
         self.regions: dict[str, Region] = {}
         """Parts of outputs that somebody marked, by the ids that questions name."""
         self._unkept: dict[str, str] = {}
@@ -238,6 +238,15 @@ class Extension:
             stream = self._streams.get(id)
         if stream is not None:
             stream.send({"ran": errand, "failed": failed})
+
+    def go(self, id: str, errand: str) -> None:
+        """Tell the page that has taken this errand to do it now, after the end of that answer."""
+        self._send({"id": id, "n": 0, "go": errand})
+
+    def restarted(self, cell: str | None) -> object:
+        """Return what the page says of the restart after which it runs this cell; `None`: it says nothing."""
+        with self._said:
+            return self._runs.get(cell or "", {}).get("restarted")
 
     def _send(self, piece: dict[str, Any], kind: str = DELTA) -> None:
         # Whatever request it comes from, the page knows the answer by its id.
@@ -302,6 +311,8 @@ class Extension:
         match content:
             case {"op": "run", "cell": str(cell)}:
                 with self._said:
+                    if self._is_repeated(content.get("once")):
+                        return {}
                     self.is_attached, self.said = True, content
                     self._unkept = {id: each for id, each in self._unkept.items() if each != cell}
                     self._runs.pop(cell, None)
@@ -378,9 +389,8 @@ class Extension:
                     return {}
             case {"op": "steer", "id": str(id), "text": str(text), "once": str(once)}:
                 if (turn := self.turns.get(id)) is not None:
-                    if once not in self._steered and text.strip():
+                    if not self._is_repeated(once) and text.strip():
                         follow.append(partial(turn.steer, text))
-                    self._steered.append(once)
                     return {}
             case {"op": "errand", "id": str(id), "once": str(once)}:
                 errand = self._errands.get(id)
@@ -391,6 +401,14 @@ class Extension:
                     follow.append(partial(errand.finish, once, content, message))
                     return {}
         return None
+
+    def _is_repeated(self, once: object) -> bool:
+        """Whether a message with this mark came before; a page may leave it out."""
+        if not isinstance(once, str) or not once:
+            return False
+        is_known = once in self._once
+        self._once.append(once)
+        return is_known
 
     def _card(self, id: str) -> dict[str, Any] | None:
         """Return the question that the turn of this answer waits for, which counts as shown from now on."""

@@ -13,7 +13,7 @@ from IPython.core.completer import CompletionContext, SimpleCompletion, SimpleMa
 from IPython.core.inputtransformer2 import TransformerManager, make_tokens_by_line
 from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
 
-from .. import protocol
+from ..protocol import use_host
 from .shell import (
     CellFailed,
     CellLog,
@@ -241,10 +241,20 @@ def _show_nothing(
 PAGE_REQUEST = "codex_request"
 """The type of the messages that our extension of JupyterLab sends; it comes over the control channel."""
 
+READY = "codex_ready"
+"""The type of the message that they hear once it is read."""
+
 
 def control_handlers(shell: InteractiveShell) -> dict[str, Any] | None:
     """Return what answers the kernel's control channel; a terminal has none."""
     return getattr(getattr(shell, "kernel", None), "control_handlers", None)
+
+
+def greet(shell: InteractiveShell) -> None:
+    """Tell the pages of this kernel that it reads their requests from now on; what they said before is lost."""
+    kernel = shell.kernel  # type: ignore[attr-defined]  # only a kernel's shell has one
+    if kernel.iopub_socket is not None:
+        kernel.session.send(kernel.iopub_socket, READY, {}, parent={}, ident=READY.encode())
 
 
 def loaded(shell: InteractiveShell) -> CodexMagics | None:
@@ -268,6 +278,7 @@ def load(shell: InteractiveShell) -> None:
     skip_reload(shell)
     if (handlers := control_handlers(shell)) is not None:
         handlers[PAGE_REQUEST] = magics.hear
+        greet(shell)
     if hasattr(shell, "auto_suggest"):  # a terminal
         magics.observe(magics.turn_suggestions, "suggestions")
         if magics.suggestions:
@@ -276,7 +287,7 @@ def load(shell: InteractiveShell) -> None:
     shell.input_transformers_cleanup.insert(0, cells)
     shell.input_transformer_manager.check_complete = cells.check_complete
     shell.events.register("pre_execute", cells.pre_execute)
-    protocol.notebook_host = magics.as_host
+    use_host(magics.as_host)
 
 
 def unload(shell: InteractiveShell) -> None:
@@ -285,7 +296,7 @@ def unload(shell: InteractiveShell) -> None:
         return
     magics.suggestions = False
     magics.close()
-    protocol.notebook_host = None
+    use_host(None)
     if (handlers := control_handlers(shell)) is not None:
         handlers.pop(PAGE_REQUEST, None)
     shell.events.unregister("pre_execute", magics.log.begin)

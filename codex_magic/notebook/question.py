@@ -239,9 +239,20 @@ READING_CHOICES = (
 )
 
 
+CELL_VERBS = {
+    "run": "Run",
+    "move": "Move",
+    "delete": "Delete",
+    "restart": "Restart",
+    "interrupt": "Interrupt",
+}
+
+
 def _cell_choices(request: types.CellApproval) -> list[Choice]:
     """Return the answers to a change of a cell; `Apply` alone runs nothing."""
-    verb = {"run": "Run", "move": "Move", "delete": "Delete"}.get(request.action, "Apply")
+    verb = CELL_VERBS.get(request.action, "Apply")
+    if request.action == "restart" and request.steps:
+        verb = "Restart and run"
     yes = [Choice("a", verb, Decision.accept, "yes", verb.lower())]
     if verb == "Apply" and request.kind == "code":
         yes.insert(0, Choice("r", "Apply and run", Decision.accept_and_run, "yes", "apply and run"))
@@ -363,7 +374,7 @@ def question_text(question: Question) -> QuestionText:
             return _run_text(request)
         case types.CellApproval(facts=seen):
             facts = [(label, exact_line(text)) for label, text in seen]
-            return QuestionText(_cell_title(request), (_cell_passage(request),), tuple(facts))
+            return QuestionText(_cell_title(request), _cell_passages(request), tuple(facts))
         case types.McpToolApproval(tool=tool, server=server, description=described):
             title = f"Allow Codex to call {exact_line(tool)} of the MCP server {exact_line(server)}?"
             says = f"“{exact_line(shorten(described, 300))}”"
@@ -391,15 +402,25 @@ def question_text(question: Question) -> QuestionText:
 
 
 def _cell_title(request: types.CellApproval) -> str:
-    verb = {"edit": "Change", "run": "Run", "move": "Move", "delete": "Delete"}
-    return f"{verb[request.action]} {request.name}?" if request.action in verb else "Add this cell?"
+    cells = f"{len(request.steps)} cell{'s' * (len(request.steps) > 1)}"
+    if request.action == "restart":
+        then = f" and run {cells}" if request.steps else ""
+        return f"Restart the kernel{then}? All variables are lost."
+    if request.steps:
+        return f"Run {cells}, one after the other?"
+    verb = {"edit": "Change", **CELL_VERBS}.get(request.action)
+    return f"{verb} {request.name}?" if verb else "Add this cell?"
 
 
-def _cell_passage(request: types.CellApproval) -> Passage:
+def _cell_passages(request: types.CellApproval) -> tuple[Passage, ...]:
     if request.action == "edit":
-        return Passage("", exact_diff(text_diff(request.base, request.text)), "diff")
+        return (Passage("", exact_diff(text_diff(request.base, request.text)), "diff"),)
+    if request.steps or request.action == "restart":
+        return tuple(
+            Passage(exact_line(each.name), exact_lines(each.source), "python") for each in request.steps
+        )
     text = request.text if request.action == "add" else request.base
-    return Passage("", exact_lines(text), "python" if request.kind == "code" else request.kind)
+    return (Passage("", exact_lines(text), "python" if request.kind == "code" else request.kind),)
 
 
 def _run_text(request: types.RunApproval) -> QuestionText:

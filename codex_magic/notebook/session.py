@@ -26,6 +26,7 @@ from ..context.secrets import OutgoingMask
 from ..engines.approvals import Approvals
 from ..protocol import types
 from ..protocol.errors import CodexError, ConfigurationError, OptionError, StoreError, ThreadNotFoundError
+from ..protocol.ids import new_id
 from ..protocol.plain import shorten
 from ..protocol.policy import policy_bounds
 from ..protocol.settings import Settings
@@ -89,13 +90,14 @@ class Saving(Protocol):
 
 class Task(NamedTuple):
     """What a cell or a command asks. `brings`: what goes along besides; `after`: what is done with the whole answer;
-    `saving`: what becomes of it in variables."""
+    `saving`: what becomes of it in variables; `is_beside`: it does not take the place of what its cell has asked."""
 
     prompt: str
     options: ParsedLine
     brings: Sequence[Mentioned] = ()
     after: Callable[[Session, types.TurnResult], Steps[None]] | None = None
     saving: Saving | None = None
+    is_beside: bool = False
 
 
 class Session:
@@ -170,7 +172,9 @@ class Session:
         `output`: the id of the answer.
         """
         context, prompt = self.gather_context(task)
-        turn_options = self.turn_options(task.options, approvals, cell=context.kernel.cell)
+        # Of an id of its own, so that it counts as long as its answer stands in the notebook.
+        asking = new_id() if task.is_beside else context.kernel.cell
+        turn_options = self.turn_options(task.options, approvals, cell=asking)
         turn_options["output_schema"] = task.saving.schema if task.saving else None
         turn_options |= offer(context, turn_options)
         files = None

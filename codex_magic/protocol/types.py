@@ -632,10 +632,18 @@ class RunApproval(ToolCallApproval, frozen=True):
     trial: Trial | None = None
 
 
-class CellApproval(ToolCallApproval, frozen=True):
-    """May this change be made to the notebook's cells, or this cell run?"""
+class CellStep(Struct, frozen=True):
+    """A cell that is to run among others. `name`: what the model calls it; `source`: what it holds, else it does not run."""
 
-    action: Literal["add", "edit", "run", "move", "delete"] = "edit"
+    cell: str
+    name: str
+    source: str
+
+
+class CellApproval(ToolCallApproval, frozen=True):
+    """May this change be made to the notebook's cells, or these cells run, or the kernel end, or what runs in it?"""
+
+    action: Literal["add", "edit", "run", "move", "delete", "restart", "interrupt"] = "edit"
     cell: str = ""
     """Its id; empty for one that is new."""
     name: str = ""
@@ -649,6 +657,8 @@ class CellApproval(ToolCallApproval, frozen=True):
     kind: Literal["code", "markdown"] = "code"
     below: str = ""
     """The id of the cell above its new place; empty for the top."""
+    steps: tuple[CellStep, ...] = ()
+    """The cells that run one after the other, where those are several."""
     facts: tuple[tuple[str, str], ...] = ()
 
 

@@ -7,7 +7,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Literal
 
-from .. import protocol
+from ..protocol import notebook_host
 
 if TYPE_CHECKING:
     from ..context.secrets import OutgoingMask
@@ -73,4 +73,4 @@ class Host:
 
 def current() -> Host:
     """Return the host of the call that is made now."""
-    return protocol.notebook_host() if protocol.notebook_host is not None else Host()
+    return notebook_host() or Host()

@@ -11,7 +11,7 @@ import { Cards, type Decide } from './cards';
 import type { CellEdit } from './edit';
 import { attach } from './link';
 import { listen } from './listen';
-import { type Bundle, type CellChange, type Delta, type Facts, MIME } from './protocol';
+import { type Bundle, type CellChange, type Delta, type Facts, MIME, misfit } from './protocol';
 import { StreamState } from './stream';
 
 const MARKDOWN = 'text/markdown';
@@ -81,7 +81,9 @@ export class AnswerRenderer extends Panel implements IRenderMime.IRenderer {
     } else if (!this.isLive) {
       await this.body.set(text, true);
       this.id_ = facts.id ?? '';
-      await this.follow();
+      if (!this.isPlain) {
+        await this.follow();
+      }
     }
     this.body.dressAll();
   }
@@ -107,7 +109,10 @@ export class AnswerRenderer extends Panel implements IRenderMime.IRenderer {
     if (!this.isOf(id)) {
       return;
     }
-    if (reply?.bundle) {
+    this.isPlain = reply !== null && misfit(reply) !== null;
+    if (this.isPlain) {
+      this.node.setAttribute('aria-busy', 'true'); // its output brings all of it
+    } else if (reply?.bundle) {
       this.finish(reply.bundle);
     } else if (reply?.ok) {
       this.isLive = true;
@@ -129,7 +134,7 @@ export class AnswerRenderer extends Panel implements IRenderMime.IRenderer {
   }
 
   private hear(delta: Delta): void {
-    if (delta.id !== this.id_) {
+    if (delta.id !== this.id_ || this.isPlain) {
       return;
     }
     if (delta.bundle) {
@@ -202,5 +207,7 @@ export class AnswerRenderer extends Panel implements IRenderMime.IRenderer {
   private isOpen = false;
   private id_ = '';
   private isLive = false;
+  /** Whether its kernel speaks another version of the messages. */
+  private isPlain = false;
   private listening: IDisposable | null = null;
 }

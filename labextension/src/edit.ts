@@ -211,6 +211,7 @@ export class CellEdit implements IDisposable, IShown {
       unifiedMergeView({ original: this.proposal.base, mergeControls: false, allowInlineDiffs: false }),
       EditorState.readOnly.of(true),
       EditorView.editable.of(false),
+      EditorView.contentAttributes.of({ 'aria-label': trans.__('The cell with the change') }),
       EditorView.lineWrapping,
       lineNumbers(),
       highlightSpecialChars({ specialChars: UNSEEN, render: code => unseen(String.fromCodePoint(code)) }),

@@ -47,7 +47,13 @@ export class Errands {
       return;
     }
     const { work } = reply;
-    const [outcome, about] = this.do_(work);
+    const [tried, about] = this.do_(work);
+    let outcome = tried;
+    if (outcome === 'done' && work.kind === 'interrupt') {
+      await kernel.interrupt().catch(() => (outcome = 'refused'));
+    } else if (outcome === 'done' && work.kind === 'restart') {
+      this.held.set(id, work);
+    }
     const index = indexOf(panel, about);
     const cell = panel.content.widgets[index];
     const source = cell?.model.sharedModel.getSource() ?? '';
@@ -57,6 +63,16 @@ export class Errands {
       this.showRun(kernel, content, cell, work.kind === 'edit' ? shownEdits.get(editKey(work)) : undefined);
     } else {
       await insist<Reply>(kernel, content);
+    }
+  }
+
+  /** Restart the kernel for this errand, if it is held here. */
+  async go(id: string): Promise<void> {
+    const work = this.held.get(id);
+    this.held.delete(id);
+    if (work && !this.panel.isDisposed) {
+      const { restart } = await import('./restart');
+      await restart(this.panel, work, this.cells);
     }
   }
 
@@ -79,8 +95,13 @@ export class Errands {
     if (!model || model.readOnly) {
       return ['refused', ''];
     }
-    if (work.kind === 'look') {
+    if (work.kind === 'look' || work.kind === 'interrupt') {
       return ['done', ''];
+    }
+    if (work.kind === 'restart') {
+      const cells = work.steps.map(({ cell }) => panel.content.widgets[indexOf(panel, cell)]);
+      const isAsIs = cells.every((cell, at) => cell && isText(cell.model, work.steps[at]?.source ?? ''));
+      return [isAsIs ? 'done' : 'conflict', ''];
     }
     if (work.kind === 'add') {
       const above = indexOf(panel, work.below);
@@ -93,7 +114,7 @@ export class Errands {
     return [cell ? this.change(work, cell, index) : 'gone', work.cell];
   }
 
-  private change(work: Exclude<Work, { kind: 'look' | 'add' }>, { model }: Cell, index: number): Outcome {
+  private change(work: Extract<Work, { base: string }>, { model }: Cell, index: number): Outcome {
     const { panel } = this;
     const notebook = panel.content.model?.sharedModel;
     const shown = work.kind === 'edit' ? shownEdits.get(editKey(work)) : undefined;
@@ -153,5 +174,6 @@ export class Errands {
     });
   }
 
+  private readonly held = new Map<string, Extract<Work, { kind: 'restart' }>>();
   private readonly running = new Map<string, (failed: boolean) => void>();
 }

@@ -24,7 +24,12 @@ const ANSWER_MS = 1000;
 
 const MOST_CHARS = 1000;
 
-/** An error output, with a line that sends it to Codex. */
+const LOAD = '%load_ext codex_magic';
+
+/** What IPython prints where a kernel, such as one that was restarted, has not loaded codex_magic. */
+const NOT_LOADED = /^UsageError: (Line|Cell) magic (function )?`%%?codex` not found/m;
+
+/** An error output, with a line that sends it to Codex, or loads it. */
 class ErrorRenderer extends Panel implements IRenderMime.IRenderer {
   constructor(
     options: IRenderMime.IRendererOptions,
@@ -41,6 +46,7 @@ class ErrorRenderer extends Panel implements IRenderMime.IRenderer {
     await this.text.renderModel(model);
     const output = model as IOutputModel;
     this.error = output.type === 'error' ? (output.toJSON() as unknown as IError) : null;
+    this.isNotLoaded = output.type === 'stream' && NOT_LOADED.test(plain(model.data[STDERR] as string));
     this.isTrusted = model.trusted;
     this.offer();
   }
@@ -54,10 +60,11 @@ class ErrorRenderer extends Panel implements IRenderMime.IRenderer {
     const panel = this.panel();
     const cell = panel?.content.widgets.find(each => each.node.contains(this.node))?.model;
     const isPython = panel?.content.codeMimetype.includes('python') ?? false;
-    const isOurs = this.error !== null && !NO_FAULTS.has(this.error.ename) && isPython;
+    const isFault = this.error !== null && !NO_FAULTS.has(this.error.ename);
+    const isOurs = (isFault || this.isNotLoaded) && isPython;
     const isOffered = isOurs && cell !== undefined && (this.isTrusted || this.runs.include(cell));
     if (isOffered && this.widgets.length === 1) {
-      this.addWidget(new Widget({ node: this.line() }));
+      this.addWidget(new Widget({ node: this.isNotLoaded ? this.loadLine() : this.line() }));
     } else if (!isOffered) {
       this.widgets[1]?.dispose();
     }
@@ -74,6 +81,38 @@ class ErrorRenderer extends Panel implements IRenderMime.IRenderer {
     );
     keepKeys(line);
     return line;
+  }
+
+  private loadLine(): HTMLElement {
+    const { trans } = this;
+    const line = element(
+      'div',
+      { class: 'cdx-fix' },
+      button('cdx-b', trans.__('Load Codex and run again'), () => void this.load(), drawn('prompt')),
+      element('span', { class: 'cdx-quietline' }, trans.__('this kernel has not loaded codex_magic yet'))
+    );
+    keepKeys(line);
+    return line;
+  }
+
+  /** Load codex_magic, in a new cell above where no cell of the notebook does, and run this cell again. */
+  private async load(): Promise<void> {
+    const panel = this.panel();
+    const cells = panel?.content.widgets ?? [];
+    const cell = cells.find(each => each.node.contains(this.node));
+    const kernel = panel?.sessionContext.session?.kernel;
+    if (!panel || !cell || !kernel) {
+      return;
+    }
+    if (cells.some(each => each.model.sharedModel.getSource().includes(LOAD))) {
+      await kernel.requestExecute({ code: LOAD, store_history: false }).done;
+    } else {
+      const load = insertAt(panel, indexOf(panel, cell.model.id), LOAD);
+      if (!load || (await runCell(panel, load)) !== 'ran') {
+        return;
+      }
+    }
+    await runCell(panel, cell);
   }
 
   /** Ask in a new cell below, about exactly this error. */
@@ -95,7 +134,7 @@ class ErrorRenderer extends Panel implements IRenderMime.IRenderer {
     });
     const at = indexOf(panel, cell.id) + 1;
     const question = insertAt(panel, at, source);
-    const load = reply ? undefined : insertAt(panel, at, '%load_ext codex_magic');
+    const load = reply ? undefined : insertAt(panel, at, LOAD);
     for (const each of [load, question]) {
       if (each && (await runCell(panel, each)) !== 'ran') {
         return;
@@ -105,6 +144,7 @@ class ErrorRenderer extends Panel implements IRenderMime.IRenderer {
 
   private readonly text: IRenderMime.IRenderer;
   private error: IError | null = null;
+  private isNotLoaded = false;
   private isTrusted = false;
 }
 

@@ -3,6 +3,7 @@
 import answers from './answers';
 import ask from './ask';
 import errors from './errors';
+import handshake from './handshake';
 import menus from './menus';
 import prose from './prose';
 import run from './run';
@@ -10,4 +11,4 @@ import status from './status';
 import suggest from './suggest';
 import workbench from './workbench';
 
-export default [answers, prose, ask, menus, errors, run, suggest, status, workbench];
+export default [handshake, answers, prose, ask, menus, errors, run, suggest, status, workbench];

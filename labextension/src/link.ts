@@ -1,4 +1,5 @@
 import { type Kernel, KernelMessage } from '@jupyterlab/services';
+import { Signal } from '@lumino/signaling';
 
 import {
   type AnswersReply,
@@ -17,6 +18,9 @@ const ANSWER_MS = 5000;
 /** The reply and the kernel's word that it is done with the request come over two channels. */
 const DONE_MS = 1000;
 
+/** Emitted with each reply of a kernel that says which version of the messages it speaks. */
+export const replied = new Signal<object, { kernel: Kernel.IKernelConnection; reply: Reply }>({});
+
 /** The kernels whose replies go to another client: those that share an identity lose them to the latest. */
 const unheard = new WeakSet<Kernel.IKernelConnection>();
 
@@ -31,6 +35,18 @@ export async function request<R extends Reply>(
   kernel: Kernel.IKernelConnection,
   content: Request,
   patienceMs?: number
+): Promise<R | null> {
+  const reply = await ask<R>(kernel, content, patienceMs);
+  if (reply?.protocol !== undefined) {
+    replied.emit({ kernel, reply });
+  }
+  return reply;
+}
+
+async function ask<R extends Reply>(
+  kernel: Kernel.IKernelConnection,
+  content: Request,
+  patienceMs: number | undefined
 ): Promise<R | null> {
   if (patienceMs !== undefined) {
     const reply = await send<R>(kernel, { ...content, aloud: unheard.has(kernel) }, patienceMs);

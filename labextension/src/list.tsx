@@ -14,7 +14,7 @@ type Rows = {
   current: string | null;
   search: string;
   open(thread: ThreadRow): void;
-  menu(thread: ThreadRow, at: DOMRect): void;
+  menu(thread: ThreadRow, button: HTMLElement): void;
   /** The end comes into view. */
   more(): void;
 };
@@ -148,7 +148,7 @@ export function List({ items, trans, current, search, open, menu, more }: Rows):
                 tabIndex={tab}
                 aria-label={trans.__('Rename, fork, archive: %1', titleOf(thread, trans))}
                 title={trans.__('Rename, fork, archive')}
-                onClick={event => menu(thread, event.currentTarget.getBoundingClientRect())}
+                onClick={event => menu(thread, event.currentTarget)}
               >
                 <Icon name="more" />
               </button>

@@ -1,7 +1,7 @@
 import { type Kernel, KernelMessage } from '@jupyterlab/services';
 import { DisposableDelegate, type IDisposable } from '@lumino/disposable';
 
-import { type Bundle, DELTA, type Delta, SUGGESTION, type Suggestion } from './protocol';
+import { type Bundle, DELTA, type Delta, READY, SUGGESTION, type Suggestion } from './protocol';
 
 /** What there is to hear of a kernel. */
 export interface IHearer {
@@ -9,6 +9,8 @@ export interface IHearer {
   suggestion?(suggestion: Suggestion): void;
   /** An output was shown or updated for a request of that session. */
   output?(data: Bundle, session: string): void;
+  /** The kernel has loaded codex_magic: what it was told before is lost. */
+  ready?(): void;
   /** Messages may have been lost meanwhile. */
   reconnected?(): void;
   /** The kernel has ended, or begins anew. */
@@ -25,6 +27,8 @@ export function listen(kernel: Kernel.IKernelConnection, hearer: IHearer): IDisp
       hearer.delta?.(message.content as unknown as Delta);
     } else if (type === SUGGESTION) {
       hearer.suggestion?.(message.content as unknown as Suggestion);
+    } else if (type === READY) {
+      hearer.ready?.();
     } else if (KernelMessage.isDisplayDataMsg(message) || KernelMessage.isUpdateDisplayDataMsg(message)) {
       hearer.output?.(message.content.data, (message.parent_header as { session?: string }).session ?? '');
     }

@@ -12,6 +12,7 @@ import {
   type Status,
   type StatusReply,
   hereRequest,
+  misfit,
   panelRequest
 } from './protocol';
 import type { ICodexModel, State } from './tokens';
@@ -147,7 +148,7 @@ export class CodexModel implements ICodexModel {
         return;
       }
       if (!here?.ok) {
-        this.set(here ? 'unloaded' : 'asking', null);
+        this.set(here ? (misfit(here) ?? 'unloaded') : 'asking', null);
         this.timer = here ? 0 : window.setTimeout(() => void this.refresh(), POLL_MS);
         return;
       }

@@ -108,7 +108,7 @@ export class NotebookAnswers {
       return;
     }
     this.listening = listen(kernel, {
-      delta: ({ id, bundle, notebook, errand, ran, failed }) => {
+      delta: ({ id, bundle, notebook, errand, ran, failed, go }) => {
         this.notice(kernel, id);
         if (errand !== undefined && !outputsOf(this.panel, id).next().done) {
           void this.errands.run(kernel, errand);
@@ -117,7 +117,10 @@ export class NotebookAnswers {
           this.errands.ran(ran, failed ?? false);
         }
         if (bundle !== undefined) {
-          void this.end(kernel, id, bundle, notebook);
+          this.ending = this.end(kernel, id, bundle, notebook);
+        }
+        if (go !== undefined) {
+          void this.ending.then(() => this.errands.go(go));
         }
       },
       output: (data, session) => {
@@ -223,6 +226,8 @@ export class NotebookAnswers {
 
   private readonly errands: Errands;
   private listening: IDisposable | null = null;
+  /** What takes in the end that came last. */
+  private ending = Promise.resolve();
   /** Those whose output comes by itself. */
   private readonly own = new Set<string>();
   private readonly known = new Set<string>();

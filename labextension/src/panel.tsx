@@ -63,6 +63,16 @@ export class CodexPanel extends ReactWidget {
     void this.chat.run('%codex login device');
   }
 
+  /** Go on by keys where somebody would: at what waits, else at the box to ask in, else at what is offered. */
+  protected override onActivateRequest(): void {
+    void this.renderPromise?.then(() => {
+      const first = ['section .cdx-b', 'textarea', '.cdx-b']
+        .map(each => this.node.querySelector<HTMLElement>(each))
+        .find(each => each !== null);
+      first?.focus();
+    });
+  }
+
   private onThreads(): void {
     if (this.isVisible) {
       void this.threads.load();
@@ -256,6 +266,22 @@ function NotReady({ app, model, trans }: Props): React.ReactElement {
       problem || trans.__('This notebook’s kernel has not loaded it.'),
       trans.__('Load it'),
       (): unknown => load()
+    ],
+    older: [
+      trans.__('codex_magic is too old'),
+      trans.__(
+        'This kernel’s version does not fit the page. Update codex-magic there, then restart the kernel.'
+      ),
+      trans.__('Restart kernel'),
+      (): unknown => app.commands.execute('notebook:restart-kernel')
+    ],
+    newer: [
+      trans.__('The page is too old'),
+      trans.__(
+        'codex_magic in this kernel is newer. Reload the page, or update codex-magic where Jupyter is installed.'
+      ),
+      trans.__('Reload'),
+      (): unknown => window.location.reload()
     ],
     asking: [
       trans.__('Waiting for the kernel'),
@@ -526,7 +552,7 @@ function Rows({
     <List
       {...{ items, trans, current, search }}
       open={({ id }) => open(id)}
-      menu={(thread, at) => showMenu({ thread, current, trans, act }, at)}
+      menu={(thread, button) => showMenu({ thread, current, trans, act }, button)}
       more={() => void threads.more()}
     />
   );
@@ -534,8 +560,8 @@ function Rows({
 
 type OfThread = { thread: ThreadInfo; current: string | null; trans: TranslationBundle; act: Act };
 
-/** Offer what can be done to a thread. */
-function showMenu({ thread, current, trans, act }: OfThread, at: DOMRect): void {
+/** Offer what can be done to a thread, below a button, which has the focus again afterwards. */
+function showMenu({ thread, current, trans, act }: OfThread, button: HTMLElement): void {
   const commands = new CommandRegistry();
   const menu = new Menu({ commands });
   const { id } = thread;
@@ -553,8 +579,12 @@ function showMenu({ thread, current, trans, act }: OfThread, at: DOMRect): void 
   } else {
     add(trans.__('Archive'), () => act({ op: 'thread', act: 'archive', thread: id }));
   }
-  menu.aboutToClose.connect(() => window.setTimeout(() => menu.dispose()));
-  menu.open(at.left, at.bottom);
+  menu.aboutToClose.connect(() => {
+    button.focus();
+    window.setTimeout(() => menu.dispose());
+  });
+  const { left, bottom } = button.getBoundingClientRect();
+  menu.open(left, bottom);
 }
 
 async function rename(thread: ThreadInfo, trans: TranslationBundle, act: Act): Promise<void> {
@@ -641,9 +671,7 @@ function ThreadView(props: ThreadProps): React.ReactElement {
           className="cdx-g"
           aria-label={trans.__('Rename, archive')}
           title={trans.__('Rename, archive')}
-          onClick={event =>
-            showMenu({ thread, current, trans, act }, event.currentTarget.getBoundingClientRect())
-          }
+          onClick={event => showMenu({ thread, current, trans, act }, event.currentTarget)}
         >
           <Icon name="more" />
         </button>

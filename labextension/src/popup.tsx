@@ -26,7 +26,12 @@ export function openPopup(place: Place): Popup {
   const popup = showPopup({ body, anchor: place.anchor, align: 'right' });
   const observer = new ResizeObserver(() => popup.update()); // it grows upwards
   observer.observe(body.node);
-  popup.disposed.connect(() => observer.disconnect());
+  popup.disposed.connect(() => {
+    observer.disconnect();
+    if (body.node.contains(document.activeElement)) {
+      place.anchor.node.querySelector('button')?.focus();
+    }
+  });
   return popup;
 }
 

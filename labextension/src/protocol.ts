@@ -40,11 +40,21 @@ export type RunRequest = {
   executor: 'browser' | 'server';
   /** Whether it is one of several cells that were run in one go. */
   together: boolean;
+  /** Tells this run from others of the cell: one that is sent twice counts once. */
+  once: string;
   /** All of the notebook's, in its order. */
   cells: PageCell[];
   /** The text selected in the cell that was active last. */
   selection: string;
+  /** What came of the cells that ran since the page restarted the kernel for Codex, to be told to it. */
+  restarted?: Ran[];
 };
+
+/** A cell that is to run, unless it holds something else than `source` by then. `name`: as Codex knows it. */
+export type Step = { cell: string; name: string; source: string };
+
+/** `changed`: it held something else; `none`: it did not run, or is gone. `text`: of the error. */
+export type Ran = { name: string; outcome: 'ran' | 'failed' | 'changed' | 'none'; text: string };
 
 /** Asks for an answer as it is so far, and to hear the rest. */
 export type AttachRequest = { op: 'attach'; protocol: number; id: string };
@@ -86,6 +96,9 @@ export type ErrandRequest = { op: 'errand'; protocol: number; id: string; once: 
 /** What to do in the notebook. A cell that holds something else than `base` by now is left alone. */
 export type Work =
   | { kind: 'look'; runs?: boolean }
+  | { kind: 'interrupt'; runs?: boolean }
+  /** To be done when it is told to go: then `code` continues the answer in its cell. */
+  | { kind: 'restart'; cell: string; steps: Step[]; code: string; runs?: boolean }
   | { kind: 'add'; text: string; cell_type: 'code' | 'markdown'; below: string; runs: boolean }
   | { kind: 'edit'; cell: string; base: string; text: string; runs: boolean }
   | { kind: 'run'; cell: string; base: string; runs: boolean }
@@ -140,6 +153,7 @@ export type PanelRequest =
 
 /** Says what the notebook holds, before anything is asked of it. */
 export type HereRequest = Omit<RunRequest, 'op'> & { op: 'here' };
+
 /** Asks how the code at a cursor may continue; the answer is a `Suggestion` of the same id. */
 export type SuggestRequest = {
   op: 'suggest';
@@ -230,6 +244,11 @@ export type Facts = { id?: string; state?: string; turn?: string };
 
 /** What the kernel answers. `error`, `hint`: why it refuses, for people. */
 export type Reply = { ok: boolean; protocol?: number; version?: string; error?: string; hint?: string };
+
+/** How a kernel differs that speaks another version of the messages than this page; `null`: it speaks ours, or none. */
+export function misfit({ protocol = PROTOCOL }: Reply): 'older' | 'newer' | null {
+  return protocol === PROTOCOL ? null : protocol < PROTOCOL ? 'older' : 'newer';
+}
 
 /** How a provider is signed in to. */
 export type Account = { kind: 'chatgpt' | 'key' | 'local' | 'other' | 'none'; text: string };
@@ -350,11 +369,16 @@ export type Delta = {
   /** The id of the errand whose cell has run to its end. */
   ran?: string;
   failed?: boolean;
+  /** The id of the errand that is to be done now: the answer that wanted it is kept as far as it came. */
+  go?: string;
   /** The end; `null` where the output has just brought it, and whoever lacks it attaches. */
   bundle?: Bundle | null;
   /** With the end: the id for the notebook's metadata. */
   notebook?: string | null;
 };
+
+/** The type of the message that comes when the kernel begins to read ours. */
+export const READY = 'codex_ready';
 
 /** The type of the messages that bring suggestions. */
 export const SUGGESTION = 'codex_suggestion';
@@ -487,6 +511,7 @@ export function runRequest(
     notebook: about.notebook,
     executor: about.executor,
     together: false,
+    once: '',
     cells: nearest(cells, index, MOST_CHARS),
     selection: about.selection
   };

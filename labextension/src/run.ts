@@ -1,15 +1,15 @@
 import type { JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
-import { Notification } from '@jupyterlab/apputils';
 import type { Cell } from '@jupyterlab/cells';
 import { INotebookTracker, type Notebook, NotebookActions, type NotebookPanel } from '@jupyterlab/notebook';
-import { ITranslator, nullTranslator } from '@jupyterlab/translation';
 
 import { executorOf } from './executor';
 // eslint-disable-next-line jupyter/prefer-lazy-imports -- the cell runs at once
 import { request } from './link';
+// eslint-disable-next-line jupyter/prefer-lazy-imports -- and the kernel may listen a moment before it
+import { listen } from './listen';
 // eslint-disable-next-line jupyter/prefer-lazy-imports -- what stands in the page is read before the cell runs
 import { cellsOf, nameOf } from './notebook';
-import { PROTOCOL, type Reply, type RunRequest, asksCodex, runRequest } from './protocol';
+import { type RunRequest, asksCodex, runRequest } from './protocol';
 // eslint-disable-next-line jupyter/prefer-lazy-imports -- and what it names is sent before it does
 import { regions } from './regions';
 import { selections } from './selection';
@@ -39,11 +39,8 @@ const plugin: JupyterFrontEndPlugin<void> = {
   description: 'Tells the kernel the order and text of the cells when one asks Codex.',
   autoStart: true,
   requires: [INotebookTracker],
-  optional: [ITranslator],
-  activate: (app: JupyterFrontEnd, tracker: INotebookTracker, translator: ITranslator | null) => {
-    const trans = (translator ?? nullTranslator).load('codex_magic');
+  activate: (app: JupyterFrontEnd, tracker: INotebookTracker) => {
     const executor = executorOf(app);
-    const told = new Set<string>();
     const lastSelected = new WeakMap<NotebookPanel, Selected>();
     document.addEventListener('selectionchange', () => {
       const selection = document.getSelection();
@@ -61,18 +58,6 @@ const plugin: JupyterFrontEndPlugin<void> = {
         lastSelected.delete(panel);
       }
     });
-
-    function warn(kernelId: string, reply: Reply | null): void {
-      if (reply?.protocol === undefined || reply.protocol === PROTOCOL || told.has(kernelId)) {
-        return;
-      }
-      told.add(kernelId);
-      const words = trans.__(
-        'The codex_magic of this kernel (%1) does not fit the one of this page. Install the same version in both, then restart the kernel and reload the page.',
-        reply.version ?? '?'
-      );
-      Notification.warning(words, { autoClose: false });
-    }
 
     /** What is to be sent for the cells that run in one go: Lab schedules all of them before it does anything else. */
     let scheduled: ((together: boolean) => void)[] = [];
@@ -95,11 +80,30 @@ const plugin: JupyterFrontEndPlugin<void> = {
       if (!panel || !kernel || !asksCodex(cell.model.sharedModel.getSource())) {
         return () => undefined;
       }
-      regions.sendNamed(kernel, cell.model.sharedModel.getSource());
+      const source = cell.model.sharedModel.getSource();
       const selected = lastSelected.get(panel)?.text ?? '';
       const content = said(panel, notebook.widgets.indexOf(cell), executor, selected);
+      const once = crypto.getRandomValues(new Uint32Array(4)).join('-');
       return together => {
-        void request(kernel, { ...content, together }).then(reply => warn(kernel.id, reply));
+        const send = async (): Promise<void> => {
+          regions.sendNamed(kernel, source);
+          if ((await request(kernel, { ...content, together, once }))?.ok) {
+            end();
+          }
+        };
+        // A cell above it may be the one that loads codex_magic.
+        const listening = listen(kernel, { ready: () => void send(), ended: () => end() });
+        const onExecuted = (_: unknown, run: { cell: Cell }): void => {
+          if (run.cell === cell) {
+            end();
+          }
+        };
+        const end = (): void => {
+          listening.dispose();
+          NotebookActions.executed.disconnect(onExecuted);
+        };
+        NotebookActions.executed.connect(onExecuted);
+        void send();
       };
     }
   }

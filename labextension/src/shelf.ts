@@ -24,7 +24,7 @@ export function barItem(state: State, status: Status | null, trans: Translate): 
     return null;
   }
   const { waiting, running, account, limits, effort } = status;
-  const model = status.model || trans.__('default model');
+  const model = status.model || trans.__('Codex: default model');
   const [tightest] = limits;
   if (waiting.length) {
     const words =
@@ -49,14 +49,14 @@ export function barItem(state: State, status: Status | null, trans: Translate): 
   if (account.kind === 'none') {
     return { sign: 'prompt', words: trans.__('Sign in to Codex'), short: trans.__('Sign in') };
   }
+  const words = effort ? `${model} · ${effort}` : model;
   if (!tightest) {
-    return { sign: 'prompt', words: `${model} · ${effort || trans.__('default effort')}`, short: model };
+    return { sign: 'prompt', words, short: status.model || trans.__('Codex') };
   }
   const short = `${tightest.left} %`;
   if (tightest.left < LOW) {
     return { sign: 'warns', words: model, short, gauge: tightest.left, left: leftWords(tightest, trans) };
   }
-  const words = effort ? `${model} · ${effort}` : model;
   return { sign: 'prompt', words, short, gauge: tightest.left, left: trans.__('%1 % left', tightest.left) };
 }
 

@@ -11,7 +11,9 @@ export const RUNNING: ReadonlySet<string> = new Set([
   'Adding',
   'Deleting',
   'Changing',
-  'Moving'
+  'Moving',
+  'Restarting',
+  'Interrupting'
 ]);
 
 /** Add this to what JupyterLab has rendered, before it is in the page; texts stay what they are. */

@@ -6,9 +6,9 @@ import type { PanelRequest, Reply, Status } from './protocol';
 
 /**
  * What is known of the current notebook's kernel: `none`, there is no notebook; `asking`, nothing yet;
- * `unloaded`, it has not loaded codex_magic.
+ * `unloaded`, it has not loaded codex_magic; `older`, `newer`: it has, of a version that does not fit this page.
  */
-export type State = 'none' | 'no kernel' | 'unloaded' | 'asking' | 'ready';
+export type State = 'none' | 'no kernel' | 'unloaded' | 'older' | 'newer' | 'asking' | 'ready';
 
 /** The current notebook's Codex, as its kernel tells it; panel and status bar only draw it. */
 export interface ICodexModel {

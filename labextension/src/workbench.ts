@@ -27,6 +27,10 @@ class Place extends Panel {
     void this.content();
   }
 
+  protected override onActivateRequest(): void {
+    void this.content().then(panel => panel.activate());
+  }
+
   private loading: Promise<CodexPanel> | null = null;
 }
 

@@ -31,6 +31,8 @@ describe('barItem', () => {
     expect(words(idle)).toBe('gpt-5.5 · medium | 69 % left');
     expect(words({ ...idle, account: { kind: 'none', text: '' } })).toBe('Sign in to Codex');
     expect(words({ ...idle, limits: [] })).toBe('gpt-5.5 · medium');
+    expect(words({ ...idle, limits: [], effort: '' })).toBe('gpt-5.5');
+    expect(words({ ...idle, limits: [], effort: '', model: '' })).toBe('Codex: default model');
   });
   it('says in full what is little, and that nothing is left', () => {
     expect(words({ ...idle, limits: low ? [low] : [] })).toBe('gpt-5.5 | 8 % of the week left');

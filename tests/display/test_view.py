@@ -274,6 +274,16 @@ def test_only_what_was_done_is_told_as_done(item: ThreadItem, line: str) -> None
     assert seen([whole(item)]).markdown() == with_quiet_facts(line)
 
 
+@pytest.mark.parametrize("status", ["inProgress", "waiting", "declined"])
+def test_code_is_not_said_to_have_looked_before_it_ran(status: str) -> None:
+    call = ToolCall("t", "run_python", {"code": "x"}, None, status)
+    shown = seen([start(call)]).markdown() + seen([whole(call)]).markdown()
+    assert "x" in shown
+    assert "only looked" not in shown
+    done = ToolCall("t", "run_python", {"code": "x"}, None, "completed", success=True)
+    assert "only looked" in seen([whole(done)]).markdown()
+
+
 def with_quiet_facts(line: str) -> str:
     step, dot, facts = line.partition(" · ")
     return f"{step} {quiet(f'· {facts}')}" if dot else step

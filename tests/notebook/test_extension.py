@@ -92,7 +92,10 @@ def test_the_words_for_a_step_that_runs_are_what_both_sides_agree_on() -> None:
             FileChange("f", ({"path": "a.py", "kind": {"type": kind}},), status="inProgress")
             for kind in ("add", "delete", "update")
         ),
-        ToolCall("m", tool="move_cell", status="inProgress"),
+        *(
+            ToolCall("m", tool=name, status="inProgress")
+            for name in ("move_cell", "restart_kernel", "interrupt_kernel")
+        ),
     ]
     labels = [row.label for item in items for row in item_rows(item)]
     assert labels == json.loads((FIXTURES / "running.json").read_text(encoding="utf-8"))
@@ -128,6 +131,17 @@ def test_a_turn_that_runs_is_stopped_and_steered() -> None:
     for request in (STEER, STEER, {**STEER, "text": " ", "once": "2"}, STOP):
         assert extension.answer(request)["ok"]
     assert Running.heard == [STEER["text"], "stop"]
+
+
+def test_a_run_that_comes_twice_does_not_take_the_answer_that_runs_for_an_old_one() -> None:
+    extension = Extension(SimpleNamespace(session=Session(), iopub_socket=None))
+    run = {**RUN, "once": "1"}
+    extension.answer(run)
+    extension.stream("answer", RUN["cell"])
+    assert extension.answer(run)["ok"]
+    assert [each["id"] for each in extension.answer(ANSWERS)["answers"]] == ["answer"]
+    extension.answer({**run, "once": "2"})
+    assert extension.answer(ANSWERS)["answers"] == []
 
 
 def test_an_errand_is_done_by_the_first_page_that_asks_for_it() -> None:

@@ -102,7 +102,7 @@ class AgentTurn:
         if isinstance(question, types.ToolCallApproval):
             success, items = False, [text_item(f"The tool {question.tool} no longer exists.")]
             if tool := self._tools.find(question.namespace, question.tool):
-                success, items = await self._calls.run(tool, question, written(tool, question.arguments))
+                success, items, _ = await self._calls.run(tool, question, written(tool, question.arguments))
             return {"success": success, "contentItems": items}
         decision = await self._request.ask(question)
         if isinstance(decision, types.DeclineBecause):

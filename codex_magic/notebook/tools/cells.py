@@ -25,7 +25,7 @@ from ..gathering import Here
 from ..mentioned import NotThere
 from ..options import reads, runs
 from ..recognition import page_cells
-from . import running
+from . import lifecycle, running
 from .changes import facts
 from .reading import look, numbers_of, revision
 
@@ -105,6 +105,12 @@ class Cells:
             return self._by_hand(plan.change)
         change, runs_then = plan.change, self._runs_then(plan)
         place = self._place
+        if change.action == "restart":
+            return await lifecycle.run_restart(self._session, place, change)
+        if change.action == "interrupt":
+            return await lifecycle.run_interrupt(self._session, place, change)
+        if change.steps:
+            return await lifecycle.run_several(self._session, self._context, place, change)
         report = await self._session.extension.send_errand(
             place.output, _work(change, runs=runs_then), place.page
         )
@@ -143,8 +149,8 @@ class Cells:
     ) -> CellApproval:
         """Return what a call would do. Raises NotThere, ToolCallError."""
         about = call.thread_id, call.turn_id, call.item_id, call.tool, call.arguments, call.namespace
-        action = call.tool.removesuffix("_cell")
-        if action == "run" and (word := runs(self._session.settings.runs)) != "ask":
+        action = call.tool.partition("_")[0]
+        if action in ("run", "restart", "interrupt") and (word := runs(self._session.settings.runs)) != "ask":
             what = "run no code" if word == "no" else "probe only"
             raise ToolCallError(f"Not run: the user's settings let you {what}.")
         if action == "add":
@@ -153,7 +159,15 @@ class Cells:
             above = self._above(here, str(arguments.get("below") or ""))
             added = CellApproval(*about, action="add", text=text, below=above, kind=kind)
             return msgspec.structs.replace(added, facts=(*self._facts(added), *_below(here, above)))
-        cell = _one(here, str(arguments.get("cell") or ""))
+        wanted = str(arguments.get("cell") or "")
+        bare = CellApproval(*about, action=action)  # type: ignore[arg-type]  # as below
+        if action == "restart":
+            return lifecycle.restart(here, bare, self._session, str(arguments.get("run_up_to") or ""))
+        if action == "interrupt":
+            return lifecycle.interrupt(bare, self._session, self._place)
+        if action == "run" and wanted.strip() and len(numbers_of(here, wanted)) > 1:
+            return lifecycle.several(here, bare, wanted)
+        cell = _one(here, wanted)
         change = CellApproval(
             *about,
             action=action,  # type: ignore[arg-type]  # the names of the tools are those of the actions
@@ -325,9 +339,16 @@ def _show(session: Session, change: CellApproval) -> None:
         "run": f"Codex proposes to run {change.name}. It did not run; run it yourself:",
         "move": f"Codex proposes to move {change.name}. It was not moved; move it yourself:",
         "delete": f"Codex proposes to delete {change.name}. It was not deleted; delete it yourself:",
+        "restart": "Codex proposes to restart the kernel. It was not restarted; restart it yourself"
+        + (", run these cells," if change.steps else "")
+        + " and continue with `%codex continue`.",
+        "interrupt": f"Codex proposes to interrupt {change.name}. It still runs; stop it yourself:",
     }
+    code = "\n\n".join(each.source for each in change.steps) or change.text or change.base
+    if change.steps and change.action == "run":
+        what["run"] = f"Codex proposes to run {len(change.steps)} cells. They did not run; run them yourself:"
     session.screen.say(what[change.action])
     if change.action == "edit":
         session.screen.code(text_diff(change.base, change.text), "diff")
-    else:
-        session.screen.code(change.text or change.base, "python" if change.kind == "code" else "markdown")
+    elif code:
+        session.screen.code(code, "python" if change.kind == "code" else "markdown")

@@ -165,7 +165,13 @@ CELL_TOOLS = (
         ("cell", "expected_revision", "old", "new"),
         _change,
     ),
-    Entry("run_cell", "Propose to run a cell.", {"cell": _CELL}, ("cell",), _change),
+    Entry(
+        "run_cell",
+        "Propose to run a cell, or several one after the other.",
+        {"cell": _text("its number in read_notebook; 3-9, or 5- to the end")},
+        ("cell",),
+        _change,
+    ),
     Entry(
         "move_cell",
         "Propose to move a cell.",
@@ -180,6 +186,15 @@ CELL_TOOLS = (
         ("cell", "expected_revision"),
         _change,
     ),
+    Entry(
+        "restart_kernel",
+        "Propose to restart the user's kernel, which loses all variables, and to run the cells from the top to one. "
+        "Your answer ends with it, and continues when that is done.",
+        {"run_up_to": _text("number of the last cell that runs; none runs if left out")},
+        (),
+        _change,
+    ),
+    Entry("interrupt_kernel", "Propose to interrupt the user's cell that runs now.", {}, (), _change),
 )
 
 

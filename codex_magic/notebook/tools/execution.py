@@ -17,7 +17,7 @@ import threading
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from types import FrameType, TracebackType
@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from ...protocol.ids import new_id
+from . import descriptors
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -59,6 +60,8 @@ class Execution:
     """What a guarded run was kept from: `write files`."""
     changes: list[str] = field(default_factory=list)
     """What differs in the namespace, a line each."""
+    is_partly_unheard: bool = False
+    """It has started a process whose own output nobody here can record."""
 
 
 class Ends:
@@ -92,18 +95,27 @@ class Recorder:
 
     def __init__(self, *, is_shown: bool, is_guarded: bool = False) -> None:
         self.is_shown, self.is_guarded = is_shown, is_guarded
-        self.is_over = False
+        self.is_over = self.has_started_process = False
         self.acted = ""
+        self._writing = threading.Lock()  # by its threads
         self._outputs: list[Output] = []
         self._shown: list[tuple[str, Output]] = []  # by display id
         self._clears = False
 
     def write(self, name: str, text: str) -> None:
-        last = self._outputs[-1] if self._outputs else {}
-        if last.get("name") != name:
-            last = {"output_type": "stream", "name": name, "text": Ends()}
-            self._outputs.append(last)
-        last["text"].add(text)
+        with self._writing:
+            last = self._outputs[-1] if self._outputs else {}
+            if last.get("name") != name:
+                last = {"output_type": "stream", "name": name, "text": Ends()}
+                self._outputs.append(last)
+            last["text"].add(text)
+
+    def take(self, name: str, text: str) -> bool:
+        """Record what was written to a file descriptor; return whether it is shown, as what comes after the end is."""
+        if self.is_over:
+            return True
+        self.write(name, text)
+        return self.is_shown
 
     def publish(self, message: dict[str, Any]) -> dict[str, Any] | None:
         """Take a message of IPython's display publisher; return what is passed on of it."""
@@ -189,11 +201,13 @@ def _current() -> Recorder | None:
 
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
+STARTS_PROCESS = "start a process"
+
 AUDITED = {
     "write files": "os.rename os.mkdir os.link os.symlink os.chmod os.chown os.truncate os.utime shutil.copyfile "
     "shutil.copytree shutil.move shutil.make_archive shutil.unpack_archive",
     "delete files": "os.remove os.rmdir shutil.rmtree",
-    "start a process": "subprocess.Popen os.system os.exec os.fork os.forkpty os.spawn os.posix_spawn os.startfile "
+    STARTS_PROCESS: "subprocess.Popen os.system os.exec os.fork os.forkpty os.spawn os.posix_spawn os.startfile "
     "pty.spawn",
     "use the network": "socket.connect socket.bind socket.sendto socket.getaddrinfo urllib.Request",
     "change the process": "os.putenv os.unsetenv os.chdir os.kill os.killpg signal.pthread_kill",
@@ -236,6 +250,8 @@ def _audit(event: str, args: tuple[Any, ...]) -> None:
     if not act:
         return
     recorder = _owner()
+    if recorder is not None and act == STARTS_PROCESS:
+        recorder.has_started_process = True
     if recorder is not None and not recorder.permits(event, args):
         where = str(args[0]) if args else ""
         if not where.endswith(".pyc") and "__pycache__" not in where:
@@ -294,7 +310,7 @@ class Runner:
         token = _recorder.set(recorder)
         try:
             with ExitStack() as stack:
-                stack.enter_context(self._output_recorded(recorder))
+                is_all_heard = stack.enter_context(self._output_recorded(recorder))
                 stack.enter_context(self._nothing_asked())
                 namespace = stack.enter_context(self._scratch()) if is_probe else self._shell.user_ns
                 globals_ = namespace if is_probe else self._shell.user_global_ns
@@ -315,6 +331,7 @@ class Runner:
             _recorder.reset(token)
         execution.outputs = recorder.outputs()
         execution.was_stopped, execution.acted = self._was_stopped, recorder.acted
+        execution.is_partly_unheard = recorder.has_started_process and not is_all_heard
         return execution
 
     def interrupt(self) -> None:
@@ -356,17 +373,19 @@ class Runner:
         return steps
 
     @contextmanager
-    def _output_recorded(self, recorder: Recorder) -> Iterator[None]:
+    def _output_recorded(self, recorder: Recorder) -> Iterator[bool]:
+        """Record what is shown; yields whether that is all, with what processes print by themselves."""
         shell = self._shell
         old = sys.stdout, sys.stderr, sys.displayhook
         sys.stdout, sys.stderr = _Tee("stdout", old[0]), _Tee("stderr", old[1])
         register = getattr(shell.display_pub, "register_hook", None)
         if register is not None:
             register(_publish)
-        with shell.builtin_trap:
+        beside = descriptors.taken(old[:2], recorder.take) if _of_process is None else nullcontext(True)
+        with shell.builtin_trap, beside as is_all_heard:
             sys.displayhook = old[2] if self._is_users else self._display
             try:
-                yield
+                yield is_all_heard
             finally:
                 if register is not None:
                     shell.display_pub.unregister_hook(_publish)

@@ -13,6 +13,7 @@ class Place:
     `put` has something called in the thread that paints the turn. `output`: the id of the turn's answer.
     `committed`: code for the next cell. `below`: the id of the last cell that the turn has added.
     `page`: the session of the page where the user answered last.
+    `restarts`: the kernel is about to be restarted, and the turn ends for that.
     `tries_first`: what needs a yes is tried in a copy of the kernel before the question.
     """
 
@@ -31,7 +32,7 @@ class Place:
         self.tries_first = tries_first
         self.committed: list[str] = []
         self.below = self.page = ""
-        self.is_closed = False
+        self.is_closed = self.restarts = False
         self.bench: Any = None  # a Workbench, made for the first code
 
     @classmethod

@@ -141,12 +141,12 @@ def revision(here: Here, cell: Cell) -> str:
 
 
 def numbers_of(here: Here, cell: str) -> list[int]:
-    """Return the places, from 1, of the cells that `3`, `2-9`, `In[7]`, an id or nothing stands for. Raises NotThere."""
+    """Return the places, from 1, of the cells that `3`, `2-9`, `5-`, `In[7]`, an id or nothing stands for. Raises NotThere."""
     cells, wanted = here.around.all, cell.strip().strip("[]")
     if not wanted or wanted.lower() == "all":
         return [*range(1, len(cells) + 1)]
-    if span := re.fullmatch(r"(\d+)\s*(?:-|:|\.\.|to)\s*(\d+)", wanted):
-        numbers = [n for n in range(int(span[1]), int(span[2]) + 1) if 1 <= n <= len(cells)]
+    if span := re.fullmatch(r"(\d+)\s*(?:-|:|\.\.|to)\s*(\d*)", wanted):
+        numbers = [n for n in range(int(span[1]), int(span[2] or len(cells)) + 1) if 1 <= n <= len(cells)]
         return numbers or [_place(cells, cell_at(here, span[1]))]
     if run := re.fullmatch(r"@?In\s*\[?\s*(\d+)", wanted, re.IGNORECASE):
         place = next((n for n, each in enumerate(cells, 1) if each.number == int(run[1])), None)

@@ -101,6 +101,8 @@ def _told(execution: Execution, mask: Callable[[str], str]) -> Any:
         lines.append("[The user stopped it.]")
     elif execution.error is None and not text and not images:
         lines.append("[It shows nothing.]")
+    if execution.is_partly_unheard:
+        lines.append("[What the process that it started has printed itself is on the server's terminal.]")
     lines += [f"[changed: {mask(line)}]" for line in execution.changes]
     if execution.acted:
         lines.append(f"[It was not allowed to {execution.acted}; run it again and the user is asked.]")
@@ -112,7 +114,7 @@ def undo(session: Session) -> None:
     """Put back what the latest code, or turn of the agent, has changed. Raises OptionError where the user changed it
     since."""
     if not session.committed:
-        hint = "Only what code that Codex ran, or its agent, has changed can be undone."
+        hint = "Only what code that Codex ran, or its agent, has changed since this kernel started can be undone."
         raise OptionError("There is nothing to undo.", hint=hint)
     commit = session.committed[-1]
     if since := commit.changed_since():

@@ -11,6 +11,7 @@ import pytest
 from playwright.sync_api import Browser, Locator, WebSocketRoute, expect
 
 from codex_magic.display import MIME
+from codex_magic.notebook.extension import PROTOCOL
 from tests.end_to_end.browser import Opener, Visit, opening
 from tests.end_to_end.held import hold
 from tests.end_to_end.lab import BUILT, JupyterServer, served
@@ -76,6 +77,51 @@ def expect_one_answer(visit: Visit, *, cell: int = 1, text: str = "and the last 
     assert output.data["text/markdown"].count(text) == 1
     assert sum(len(each.get("outputs", ())) for each in cells) == 1
     assert answer(visit).inner_text().count(text) == 1
+
+
+def speak(visit: Visit, protocol: int, version: str) -> None:
+    """Have the kernel speak this version of the messages, as another codex_magic would."""
+    about = f'{{"protocol": {protocol}, "version": {version!r}}}'
+    code = f"from codex_magic.notebook import extension; extension.PROTOCOL = {protocol}; "
+    visit.page.evaluate(
+        f"code => {KERNEL}.requestExecute({{code}}).done", f"{code}extension._ABOUT.update({about})"
+    )
+
+
+def test_a_page_and_a_kernel_of_different_versions_say_which_is_older_and_answers_are_whole(
+    opened: Opener, service: LocalService
+) -> None:
+    visit = opened(LOAD, WORDS)
+    visit.run_cell(0)
+    notes = visit.page.locator(".Toastify__toast")
+    for protocol, version, words in (
+        (
+            PROTOCOL + 1,
+            "9.0",
+            "too old for codex_magic 9.0 in the kernel: answers lack their buttons. Reload it, or update codex-magic for Jupyter.",
+        ),
+        (
+            PROTOCOL - 1,
+            "0.0.9",
+            "codex_magic 0.0.9 in the kernel is too old for this page: answers lack their buttons. Update it there, then restart the kernel.",
+        ),
+    ):
+        speak(visit, protocol, version)
+        hold(service, after=5)
+        visit.page.evaluate(f"() => {{ {PANEL}.content.activeCellIndex = 1 }}")
+        visit.page.evaluate("() => { window.jupyterapp.commands.execute('notebook:run-cell') }")
+        expect(notes).to_contain_text([words])
+        expect(answer(visit)).to_contain_text("The first words")
+        expect(answer(visit)).to_have_attribute("aria-busy", "true")
+        service.release()
+        expect_one_answer(visit)
+        expect(answer(visit)).not_to_contain_text("Interrupted")
+        visit.kernel_idle()
+    visit.screenshot("older-kernel")
+    speak(visit, PROTOCOL, "1.0")
+    visit.run_cell(1)
+    expect(notes).to_have_count(0)
+    expect_one_answer(visit)
 
 
 def test_a_page_that_was_frozen_goes_on(opened: Opener, service: LocalService) -> None:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
-
 import pytest
 from playwright.sync_api import Locator, expect
 
+from tests.end_to_end.accessible import AXE, faults_in_each_theme
 from tests.end_to_end.browser import Opener, Visit
 from tests.end_to_end.held import hold
 from tests.end_to_end.lab import BUILT
@@ -22,8 +20,6 @@ pytestmark = [
 LOAD = "%load_ext codex_magic"
 LONG = "%%codex --context none\nrepeat 3000"
 WORDS = "%%codex\necho: The first words, **bold**, and the last ones."
-THEMES = ("JupyterLab Light", "JupyterLab Dark", "JupyterLab Dark High Contrast")
-AXE = BUILT.parent / "node_modules" / "axe-core" / "axe.min.js"
 
 MODEL = "window.jupyterapp.shell.currentWidget.content.model.sharedModel"
 SCROLLER = "document.querySelector('.jp-Notebook .jp-WindowedPanel-outer')"
@@ -155,25 +151,10 @@ def test_an_interrupted_answer_is_announced_as_one(opened: Opener, service: Loca
     service.release()
 
 
-def serious(visit: Visit) -> list[dict[str, Any]]:
-    """What axe finds wrong, and how bad, in answers."""
-    visit.page.add_script_tag(content=Path(AXE).read_text())
-    found = visit.page.evaluate("async () => (await axe.run('.jp-codex-answer')).violations")
-    return [
-        {"id": each["id"], "nodes": [node["html"][:200] for node in each["nodes"]]}
-        for each in found
-        if each["impact"] in ("serious", "critical")
-    ]
-
-
 @pytest.mark.skipif(not AXE.exists(), reason="axe-core is not installed: make labextension")
-@pytest.mark.parametrize("theme", THEMES)
-def test_everybody_can_read_an_answer(opened: Opener, service: LocalService, theme: str) -> None:
-    visit = opened(LOAD, LONG)
-    visit.theme(theme)
-    begun(visit, service, after=100)
-    assert serious(visit) == []
+def test_everybody_can_read_an_answer(opened: Opener, service: LocalService) -> None:
+    visit = begun(opened(LOAD, LONG), service, after=100)
+    assert faults_in_each_theme(visit, "answer-live", ".jp-codex-answer") == []
     service.release()
     settle(visit)
-    assert serious(visit) == []
-    visit.screenshot(f"answer-{theme.split()[-1].lower()}")
+    assert faults_in_each_theme(visit, "answer", ".jp-codex-answer") == []

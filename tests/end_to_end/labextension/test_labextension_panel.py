@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Locator, expect
 
+from tests.end_to_end.accessible import faults, faults_in_each_theme
 from tests.end_to_end.browser import Opener, Visit, opening
 from tests.end_to_end.held import hold
 from tests.end_to_end.lab import BUILT, JupyterServer, served
@@ -24,7 +24,6 @@ pytestmark = [
 ]
 
 LOAD = "%load_ext codex_magic"
-AXE = BUILT.parent / "node_modules" / "axe-core" / "axe.min.js"
 THEMES = ("JupyterLab Light", "JupyterLab Dark")
 
 
@@ -36,9 +35,13 @@ def home(tmp_path: Path, service: LocalService) -> Path:
 
 @pytest.fixture
 def server(
-    service: LocalService, home: Path, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest,
+    service: LocalService,
+    home: Path,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[JupyterServer]:
-    with served(tmp_path_factory, home, service, extended=True) as server:
+    app = getattr(request, "param", "lab")
+    with served(tmp_path_factory, home, service, app=app, extended=True) as server:
         yield server
 
 
@@ -62,13 +65,6 @@ def pictures(visit: Visit, name: str) -> None:
         visit.theme(theme)
         expect(visit.page.locator("#jupyterlab-splash")).to_have_count(0)
         visit.screenshot(f"panel-{name}-{theme.split()[-1].lower()}")
-
-
-def faults(visit: Visit, where: str) -> list[Any]:
-    """What axe finds wrong there that is serious."""
-    visit.page.add_script_tag(path=AXE)
-    found = visit.page.evaluate("async where => (await axe.run(where)).violations", where)
-    return [each for each in found if each["impact"] in ("serious", "critical")]
 
 
 def row(visit: Visit, name: str) -> Locator:
@@ -95,6 +91,53 @@ def test_the_panel_says_why_it_is_empty_and_what_to_do(opened: Opener) -> None:
     expect(item(visit)).to_have_count(0)
     shown.get_by_role("button", name="Start kernel").click()
     expect(shown).to_contain_text("codex_magic is not loaded")
+
+
+@pytest.mark.parametrize("server", ["notebook"], indirect=True)
+def test_notebook_7_has_the_panel_in_its_view_menu(opened: Opener) -> None:
+    visit = opened(LOAD, "%%codex\necho: In a cell")
+    visit.run_all()
+    visit.page.get_by_role("menuitem", name="View", exact=True).click()
+    visit.page.get_by_role("menuitem", name="Show the Codex Panel").click()
+    box = panel(visit).get_by_role("textbox", name="Ask Codex")
+    expect(box).to_be_focused()
+    visit.page.keyboard.type("echo: In the panel")
+    visit.page.keyboard.press("Enter")
+    turns = panel(visit).locator(".cdx-turn")
+    expect(turns).to_have_count(2)
+    expect(turns.last).to_contain_text("In the panel")
+    assert faults_in_each_theme(visit, "panel-notebook", ".cdx-panel") == []
+
+
+def test_menus_are_opened_and_left_by_keys_and_give_the_focus_back(opened: Opener) -> None:
+    visit = opened(LOAD, "%%codex\necho: By keys")
+    visit.run_all()
+    keys = visit.page.keyboard
+    show(visit).get_by_role("searchbox", name="Search threads").focus()
+    for _ in range(2):
+        keys.press("Tab")
+    button = row(visit, "By keys").get_by_role("button", name="Rename, fork, archive")
+    expect(button).to_be_focused()
+    menu = visit.page.locator(".lm-Menu")
+    keys.press("Enter")
+    expect(menu).to_be_visible()
+    keys.press("Escape")
+    expect(menu).to_have_count(0)
+    expect(button).to_be_focused()
+    keys.press("Enter")
+    expect(menu.get_by_role("menuitem")).to_have_text(["Fork", "Rename …", "Archive"])
+    for key in ("ArrowDown", "ArrowDown", "Enter"):
+        keys.press(key)
+    expect(visit.page.get_by_role("textbox", name="Name", exact=True)).to_be_focused()
+    keys.press("Escape")
+    expect(button).to_be_focused()
+    item(visit).focus()
+    keys.press("Enter")
+    popup = visit.page.get_by_role("dialog", name="Codex")
+    expect(popup.get_by_label("Model")).to_be_focused()
+    keys.press("Escape")
+    expect(popup).to_have_count(0)
+    expect(item(visit)).to_be_focused()
 
 
 def test_threads_are_opened_forked_renamed_searched_and_archived(opened: Opener) -> None:

@@ -58,3 +58,15 @@ def test_run_all_keeps_what_did_not_change(opened: Callable[..., Visit], service
     assert run("run-all-cells") == 4
     expect(answers.nth(0)).to_contain_text("Kept")
     expect(answers.nth(1)).not_to_contain_text("Kept")
+
+
+def test_the_first_question_of_run_all_knows_the_page_before_it_is_saved(
+    opened: Callable[..., Visit], service: LocalService
+) -> None:
+    """Though what it said when the cells were scheduled came to a kernel that had not loaded the extension."""
+    visit = opened("%load_ext codex_magic", "y = 1", "%%codex\necho: one")
+    cell = "{cell_type: 'markdown', source: 'The plan that nobody has saved', metadata: {}}"
+    visit.page.evaluate(f"() => {{ {PANEL}.content.model.sharedModel.insertCell(2, {cell}) }}")
+    visit.run_all()
+    expect(visit.page.locator(".jp-codex-answer")).to_contain_text("one")
+    assert "The plan that nobody has saved" in str(service.requests[-1].json["input"])
