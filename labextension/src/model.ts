@@ -84,9 +84,20 @@ export class CodexModel implements ICodexModel {
       return;
     }
     this.panel_?.sessionContext.kernelChanged.disconnect(this.hear, this);
+    this.panel_?.sessionContext.statusChanged.disconnect(this.onStatus, this);
     this.panel_ = panel;
     panel?.sessionContext.kernelChanged.connect(this.hear, this);
+    panel?.sessionContext.statusChanged.connect(this.onStatus, this);
     this.hear();
+  };
+
+  /** No kernel is there: one is on its way, or none. */
+  private readonly onStatus = (): void => {
+    const context = this.panel_?.sessionContext;
+    if (context && !context.session?.kernel) {
+      const isOnItsWay = ['initializing', 'starting'].includes(context.kernelDisplayStatus);
+      this.set(isOnItsWay ? 'asking' : 'no kernel', null);
+    }
   };
 
   /** Hear the kernel that the notebook has now. */
@@ -96,10 +107,12 @@ export class CodexModel implements ICodexModel {
     const kernel = this.panel_?.sessionContext.session?.kernel ?? null;
     this.kernel?.iopubMessage.disconnect(this.onMessage, this);
     this.kernel = kernel;
-    this.set(!this.panel_ ? 'none' : kernel ? 'asking' : 'no kernel', null);
     if (!kernel) {
+      this.set('none', null);
+      this.onStatus();
       return;
     }
+    this.set('asking', null);
     kernel.iopubMessage.connect(this.onMessage, this);
     this.listening = listen(kernel, {
       delta: ({ id, bundle, asks }) => {

@@ -18,8 +18,11 @@ export type BarItem = {
 
 type Translate = { __(text: string, ...values: (string | number)[]): string };
 
-/** Return the first that holds: approvals, the limit, what runs, little left, nobody signed in; `null`: no item. */
+/** Return the first that holds: no kernel, approvals, the limit, what runs, little left, nobody signed in; `null`: no item. */
 export function barItem(state: State, status: Status | null, trans: Translate): BarItem | null {
+  if (state === 'no kernel') {
+    return { sign: 'prompt', words: trans.__('Codex: no kernel'), short: trans.__('Codex') };
+  }
   if (state !== 'ready' || !status) {
     return null;
   }

@@ -32,11 +32,11 @@ const plugin: JupyterFrontEndPlugin<ICodexModel> = {
     let popup: Popup | null = null;
     const open = async (anchor: StatusWidget): Promise<void> => {
       const { status } = model;
-      if (status?.waiting.length) {
+      if (!status || status.waiting.length) {
         await app.commands.execute(PANEL);
-      } else if (status?.account.kind === 'none') {
+      } else if (status.account.kind === 'none') {
         await app.commands.execute(SIGN_IN);
-      } else if (status) {
+      } else {
         const { openPopup } = await import('./lazy');
         popup?.dispose();
         popup = openPopup({ model, trans, anchor, signIn: () => app.commands.execute(SIGN_IN) });

@@ -41,8 +41,11 @@ describe('barItem', () => {
       'Codex: limit reached until Sat 5 Dec, 17:54'
     );
   });
+  it('says that no kernel runs', () => {
+    expect(barItem('no kernel', null, trans)?.words).toBe('Codex: no kernel');
+  });
   it('is nothing where codex_magic is not loaded', () => {
-    for (const state of ['none', 'no kernel', 'unloaded', 'asking'] as const) {
+    for (const state of ['none', 'unloaded', 'asking'] as const) {
       expect(barItem(state, null, trans)).toBeNull();
     }
   });
