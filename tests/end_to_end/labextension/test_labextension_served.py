@@ -11,7 +11,7 @@ from tests.end_to_end.browser import Visit
 from tests.end_to_end.held import hold
 from tests.end_to_end.lab import BUILT, JupyterServer, served
 from tests.end_to_end.notebooks import save_notebook
-from tests.end_to_end.test_server_execution import LOAD, SERVERS, WORDS, saved_answer, until
+from tests.end_to_end.test_server_execution import AGENT, LOAD, SERVERS, START_MS, WORDS, saved_answer, until
 from tests.environments import python_of
 from tests.service import LocalService
 
@@ -35,28 +35,45 @@ def server(
     kind: str, service: LocalService, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[JupyterServer]:
     environment, without = SERVERS[kind]
+    program = pytest.importorskip("codex_cli_bin").bundled_codex_path()
     home = tmp_path_factory.mktemp("home")
     service.sign_in(home / ".codex")
     with served(
-        tmp_path_factory, home, service, python=python_of(environment), without=without, extended=True
+        tmp_path_factory,
+        home,
+        service,
+        {"CODEX_MAGIC_CODEX_BIN": str(program)},
+        python=python_of(environment),
+        without=without,
+        extended=True,
     ) as server:
         yield server
 
 
 @pytest.fixture
-def begun(
-    chromium_browser: Browser, server: JupyterServer, service: LocalService, kind: str
-) -> Iterator[Callable[[], Visit]]:
-    """Opens a page whose last answer stops in the middle until the service is released."""
+def opened(chromium_browser: Browser, server: JupyterServer, kind: str) -> Iterator[Callable[[str], Visit]]:
+    """Opens a notebook with this question, its kernel ready to be asked."""
     visits: list[Visit] = []
 
-    def begin() -> Visit:
-        path = save_notebook(server.folder / f"{len(list(server.folder.glob('*.ipynb')))}.ipynb", LOAD, WORDS)
-        visit = Visit(chromium_browser, server, path)
-        visits.append(visit)
+    def open_notebook(question: str) -> Visit:
+        path = server.folder / f"{len(list(server.folder.glob('*.ipynb')))}.ipynb"
+        visits.append(Visit(chromium_browser, server, save_notebook(path, LOAD, question)))
         if kind != "nbmodel":
-            visit.save = lambda: None  # type: ignore[method-assign]  # a shared document is written by its server
-        visit.run_cell(0)
+            visits[-1].save = lambda: None  # type: ignore[method-assign]  # a shared document is written by its server
+        visits[-1].run_cell(0)
+        return visits[-1]
+
+    yield open_notebook
+    for visit in visits:
+        visit.close()
+
+
+@pytest.fixture
+def begun(opened: Callable[[str], Visit], service: LocalService) -> Iterator[Callable[[], Visit]]:
+    """Opens a page whose last answer stops in the middle until the service is released."""
+
+    def begin() -> Visit:
+        visit = opened(WORDS)
         hold(service, after=5)
         ask(visit)
         expect(answer(visit)).to_contain_text("The first words")
@@ -67,8 +84,6 @@ def begun(
 
     yield begin
     service.release()
-    for visit in visits:
-        visit.close()
 
 
 def ask(visit: Visit) -> None:
@@ -122,3 +137,30 @@ def test_a_page_that_is_loaded_again_goes_on(begun: Callable[[], Visit], service
     expect(answer(visit)).to_contain_text("The first words", timeout=15_000)
     service.release()
     expect_one_answer(visit, "The first words, and the last ones.")
+
+
+@pytest.mark.peer
+def test_a_card_is_answered_while_its_cell_runs(opened: Callable[[str], Visit]) -> None:
+    """By Decline, Stop and Approve; what was decided stands in page and file once."""
+    visit = opened(AGENT)
+    card = visit.page.locator(".jp-codex-card")
+    out = visit.server.folder / "out.txt"
+    for choice, text, state in (
+        ("Decline", "Not run: declined", "done"),
+        ("Stop", "Interrupted", "interrupted"),
+        ("Approve", "Ran echo written > out.txt · approved · exit code 0", "done"),
+    ):
+        ask(visit)
+        button = (answer(visit) if choice == "Stop" else card).get_by_role("button", name=choice, exact=True)
+        expect(card).to_have_count(1, timeout=START_MS)
+        expect(button).to_have_css("pointer-events", "auto")
+        button.click()
+        expect(card).to_have_count(0)
+        expect(answer(visit)).to_contain_text(text)
+        expect(visit.page.locator(".jp-InputPrompt").last).not_to_have_text("[*]:")
+        saved = saved_answer(visit, state)
+        assert saved.count("declined") == (choice == "Decline"), saved
+        assert saved.count("approved") == (choice == "Approve"), saved
+        assert out.exists() == (choice == "Approve")
+        expect(answer(visit)).to_have_count(1)
+        expect(visit.outputs.last.locator(".jp-OutputArea-child")).to_have_count(1)
