@@ -19,6 +19,7 @@ from codex_magic.protocol.plain import shorten, without_controls
 from codex_magic.protocol.types import NEVER_DONE
 
 from .exact import HEAD_CHARS, change_diff, change_kind, diff_size, shell_and_script, step_line, text_diff
+from .table import without_marks
 
 # The functions import `.safe_markdown` themselves: its parser would be loaded while a first request is prepared.
 
@@ -37,6 +38,9 @@ QUIET_START, QUIET_END = '<small style="opacity:.7">', "</small>"
 ERROR, WARNING = (f"{BAR_START.format(colour)}\n\n{{}}\n\n{BAR_END}" for colour in ("#d32f2f", "#e65100"))
 QUIET, STEER = f"{QUIET_START}{{}}{QUIET_END}", "> {}"
 """Forms of a notice."""
+
+_UNIT = re.compile(r"(?<=\d) (?=(?:%|s|min)(?!\w))")
+"""The space before a unit, at which no line breaks."""
 
 _ESCAPE_SEQUENCE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?|[ -/]*[0-~])")
 
@@ -195,17 +199,13 @@ class NoticeBlock:
 
         if not self._label:
             text = marked(self._message)
-            return self.form.format(
-                text.replace(self._bold, f"**{self._bold}**") if self._bold else text
-            ) * bool(text)
+            text = text.replace(self._bold, f"**{self._bold}**") if self._bold else text
+            return self.form.format(_UNIT.sub("\N{NO-BREAK SPACE}", text)) * bool(text)
         what, *then = map(marked, re.split(r"(?<=[.!?]) (?=[^a-z])", self._message, maxsplit=1))
         return self.form.format("\\\n".join([f"**{self._label}: {what}**", *then]))
 
     def plain(self) -> str:
-        from .safe_markdown import CODE
-
-        text = CODE.sub(r"\1", self._message)
-        return shorten(f"{self._label}: {text}".removeprefix(": "))
+        return shorten(f"{self._label}: {without_marks(self._message)}".removeprefix(": "))
 
 
 class StepsBlock(NoticeBlock):
@@ -404,8 +404,7 @@ def _reading_row(item: types.ToolCall) -> Row:
     whole, before = READINGS[item.tool]
     arguments = item.arguments if isinstance(item.arguments, dict) else {}
     about = ", ".join(str(each) for each in arguments.values() if each not in (None, ""))
-    parts = (str(part.get("text", f"[{part.get('type')}]")) for part in item.content_items or ())
-    body = head(_FRAME.sub("", "\n".join(parts))) or "(empty)" * (item.content_items is not None)
+    body = head(_FRAME.sub("", _result(item))) or "(empty)" * (item.content_items is not None)
     approval = "approved for this notebook" if item.approval == "acceptForSession" else ""
     notes = [approval or _APPROVALS.get(item.approval or ""), _note(item.status), seconds(item.duration_ms)]
     status = "failed" if item.success is False and item.status == "completed" else item.status
@@ -428,16 +427,14 @@ def _run_row(item: types.ToolCall) -> Row:
     """Return what ran in the kernel: its first line, and folded all of it with what the model was shown."""
     arguments = item.arguments if isinstance(item.arguments, dict) else {}
     code = str(arguments.get("code", ""))
-    parts = (str(part.get("text", f"[{part.get('type')}]")) for part in item.content_items or ())
-    shown = head(_FRAME.sub("", "\n".join(parts)))
+    shown = head(_FRAME.sub("", _result(item)))
     is_new = item.success is False and item.status == "completed"
     label = "Failed" if is_new else _verb("run", item.status)
     approval = (
         "this code approved" if item.approval == "acceptInKernel" else _APPROVALS.get(item.approval or "")
     )
     has_looked = arguments.get("scope") != "commit" and item.status == "completed"
-    scope = "only looked" if has_looked else ""
-    notes = [approval, scope, _note(item.status), _words(item.reason), seconds(item.duration_ms)]
+    notes = [approval, "only looked" if has_looked else "", *_ending(item, item.status)]
     body = f"{code.rstrip()}\n\n{shown}".rstrip() if item.status not in NEVER_DONE else code
     return Row(label, step_line(code), notes, body, is_open=label == "Failed")
 
@@ -469,14 +466,8 @@ def _cell_row(item: types.ToolCall) -> Row:
         subject = f"the kernel and run up to cell {last}" if last else "the kernel"
     old, new = (str(arguments.get(name) or "") for name in ("old", "new"))
     proposed = text_diff(old, new) if action == "update" else str(arguments.get("source") or "")
-    parts = (str(part.get("text", f"[{part.get('type')}]")) for part in item.content_items or ())
-    came = head(_FRAME.sub("", "\n".join(parts))) if item.status not in NEVER_DONE else ""
-    notes = [
-        _APPROVALS.get(item.approval or ""),
-        _note(status),
-        _words(item.reason),
-        seconds(item.duration_ms),
-    ]
+    came = head(_FRAME.sub("", _result(item))) if item.status not in NEVER_DONE else ""
+    notes = [_APPROVALS.get(item.approval or ""), *_ending(item, status)]
     body = "\n\n".join(filter(None, (proposed, came)))
     return Row(verb, step_line(shorten(subject, HEAD_CHARS)), notes, body, "diff" if old or new else "")
 
@@ -495,15 +486,18 @@ def _call_row(item: types.ToolCall) -> Row:
     if isinstance(item.arguments, dict):
         arguments = ", ".join(f"{name}={_json(value)}" for name, value in item.arguments.items())
     call = shorten(f"{tool}({arguments})", HEAD_CHARS)
-    parts = (str(part.get("text", f"[{part.get('type')}]")) for part in item.content_items or ())
-    body = head("\n".join(parts))
-    notes = [
-        _APPROVALS.get(item.approval or ""),
-        _note(status),
-        _words(item.reason),
-        seconds(item.duration_ms),
-    ]
-    return Row(_verb("call", status), call, notes, body)
+    notes = [_APPROVALS.get(item.approval or ""), *_ending(item, status)]
+    return Row(_verb("call", status), call, notes, head(_result(item)))
+
+
+def _result(item: types.ToolCall) -> str:
+    """Return the texts that the model was given."""
+    return "\n".join(str(part.get("text", f"[{part.get('type')}]")) for part in item.content_items or ())
+
+
+def _ending(item: types.ToolCall, status: str) -> tuple[str, str, str]:
+    """Return the notes on how a call ended, why not, and after how long."""
+    return _note(status), _words(item.reason), seconds(item.duration_ms)
 
 
 _APPROVALS = {

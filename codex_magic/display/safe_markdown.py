@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 
 from .parsing import BlockStream, clean, parse_blocks
+from .table import CODE
 from .unsettled import settled_end
 from .writing import BlockWriter, code_lines, code_span, plain_text
 
@@ -96,9 +97,6 @@ def marked(text: str) -> str:
 
     parts = CODE.split(" ".join(text.split()))
     return "".join(code_span(part) if n % 2 else spaced(part) for n, part in enumerate(parts)).strip()
-
-
-CODE = re.compile(r"`([^`]+)`")
 
 
 def code_block(text: str, info: str = "") -> str:

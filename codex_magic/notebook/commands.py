@@ -23,7 +23,7 @@ from ..waiting import Steps
 from . import assist, login, options, turns
 from .account import LOGIN_ARGUMENTS, account_rows, log_in, log_out, show_account, show_usage, takes_login
 from .approvals import approvals, approve, decline
-from .export import export
+from .export import export, view
 from .login import Way
 from .options import APPROVALS, ENGINES, OPTIONS, SANDBOXES
 from .peek import show_sent
@@ -196,18 +196,15 @@ _STATES = {TurnStatus.completed: "done", TurnStatus.in_progress: "running"}
 
 
 def _show(session: Session, rest: str) -> Steps[None]:
-    from ..display.view import TurnView
-
     thread = yield from session.wait(session.thread())
     turns = yield from session.wait(thread.history())
     number = int(rest) if rest else len(turns)
     if not 1 <= number <= len(turns):
         session.screen.say(f"This thread has {count(len(turns), 'turn')}. List them: `%codex history`")
         return
-    turn = turns[number - 1]
-    view = TurnView.of(turn.as_turn(), turn.thread_id, usage=turn.usage, model=turn.model)
-    painter = session.screen.painter(view)
-    if view.state == "streaming":
+    shown = view(turns[number - 1])
+    painter = session.screen.painter(shown)
+    if shown.state == "streaming":
         painter.open()
     else:
         painter.finish()
@@ -324,27 +321,24 @@ def _reads(session: Session, rest: str) -> Steps[None]:
     yield from show_or_set(session, rest)
 
 
-def _runs(session: Session, rest: str) -> Steps[None]:
+def _runs(session: Session, rest: str) -> None:
     if rest:
         session.settings.runs = options.runs(rest)
     word = options.runs(session.settings.runs)
     session.screen.say(f"Runs: {word} ({options.RUNS[word]})")
-    yield from ()  # there is nothing to wait for
 
 
-def _answers(session: Session, rest: str) -> Steps[None]:
+def _answers(session: Session, rest: str) -> None:
     if rest:
         session.settings.answers = options.answers(rest)
     word = options.answers(session.answers)
     session.screen.say(f"Answers: {word} ({options.ANSWERS[word]})")
-    yield from ()  # there is nothing to wait for
 
 
-def _undo(session: Session, rest: str) -> Steps[None]:
+def _undo(session: Session, _: str) -> None:
     from .tools.running import undo
 
     undo(session)
-    yield from ()  # there is nothing to wait for
 
 
 def _tools(session: Session, rest: str) -> Steps[None]:

@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from ..protocol.errors import OptionError
@@ -220,24 +221,17 @@ def approval(word: str) -> ApprovalMode:
     return mode
 
 
-def reads(word: str) -> str:
-    if word not in READS:
-        raise no_such("setting of reads", word, READS)
-    policy_bounds().check("reads", word)
+def _one_of(words: Iterable[str], word: str, *, name: str) -> str:
+    if word not in words:
+        raise no_such(f"setting of {name}", word, words)
+    if name != "answers":  # which nobody bounds
+        policy_bounds().check(name, word)
     return word
 
 
-def runs(word: str) -> str:
-    if word not in RUNS:
-        raise no_such("setting of runs", word, RUNS)
-    policy_bounds().check("runs", word)
-    return word
-
-
-def answers(word: str) -> str:
-    if word not in ANSWERS:
-        raise no_such("setting of answers", word, ANSWERS)
-    return word
+reads = partial(_one_of, READS, name="reads")
+runs = partial(_one_of, RUNS, name="runs")
+answers = partial(_one_of, ANSWERS, name="answers")
 
 
 def folder(path: str) -> str:

@@ -384,7 +384,9 @@ class Session:
     async def mask_of(self, thread: AsyncThread) -> OutgoingMask:
         """Return the mask with the numbers that the thread has for secrets, also from other kernels."""
         if thread.id not in self._masks:
-            self._masks[thread.id] = OutgoingMask(held=await thread.held(), of=self.mask)
+            store = self.codex.store_of(thread.id)
+            numbers = await store.run(lambda store: store.placeholders(thread.id))
+            self._masks[thread.id] = OutgoingMask(held=numbers | await thread.held(), of=self.mask)
         return self._masks[thread.id]
 
     def gather_context(self, task: Task) -> tuple[Context, str]:

@@ -7,15 +7,8 @@ from collections.abc import Callable
 
 from ..protocol import types
 
-LINE, CONNECT, FIRST, STREAM, TOOLS, APPROVAL = (
-    "waiting in line",
-    "connecting",
-    "first token",
-    "streaming",
-    "tools",
-    "waiting for approval",
-)
-PHASES = (LINE, CONNECT, FIRST, STREAM, TOOLS, APPROVAL)
+PHASES = ("waiting in line", "connecting", "first token", "streaming", "tools", "waiting for approval")
+LINE, CONNECT, FIRST, STREAM, TOOLS, APPROVAL = PHASES
 
 
 class Trace:

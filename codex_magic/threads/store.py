@@ -164,6 +164,9 @@ _THREAD = ", ".join(ThreadRecord.__struct_fields__)
 _TURN_COLUMNS = [field for field in TurnRecord.__struct_fields__ if field != "items"]
 _TURN = ", ".join(f"turns.{column}" for column in _TURN_COLUMNS)
 _AMONG = "IN (SELECT value FROM json_each(?))"
+_OPEN_QUESTIONS = (
+    f"FROM partials JOIN turns ON turns.seq = turn AND turns.id = partials.id WHERE turn {_AMONG}"
+)
 _VISIBLE = """
     turns.thread_id = :thread AND turns.position <= :upto AND turns.seq <= :as_of
     AND (turns.removed_at IS NULL OR turns.removed_at > :as_of)
@@ -666,32 +669,34 @@ class Store:
         history = [row for row in history if row["id"] not in left_out]
         # Neither the text of answers nor the output of commands is read.
         rows = self._db.execute(
-            "SELECT turn, type, iif(type = 'userMessage' OR instr(json, '«SECRET_'), json, NULL) AS json"
-            " FROM items"
-            " WHERE turn IN (SELECT value FROM json_each(:turns)) UNION ALL"
-            " SELECT turn, 'userMessage', partials.json FROM partials JOIN turns ON turns.seq = turn"
-            " AND turns.id = partials.id WHERE turn IN (SELECT value FROM json_each(:turns)) ORDER BY turn",
-            {"turns": _to_json([row["seq"] for row in history])},
+            "SELECT turn, type, iif(type = 'userMessage', json, NULL) AS json FROM items"
+            f" WHERE turn {_AMONG} UNION ALL SELECT turn, 'userMessage', partials.json {_OPEN_QUESTIONS} ORDER BY turn",
+            (_to_json([row["seq"] for row in history]),) * 2,
         )
         items = {turn: list(of_turn) for turn, of_turn in groupby(rows, itemgetter("turn"))}
         held: dict[str, str] = {}
         for row in history:
             of_turn = items.get(row["seq"], [])
             kinds = {item["type"] for item in of_turn}
-            messages = [
-                types.decode_item(_decoded(item["json"]))
-                for item in of_turn
-                if item["type"] == "userMessage" and item["json"]
-            ]
+            messages = [types.decode_item(_decoded(item["json"])) for item in of_turn if item["json"]]
             if "contextCompaction" in kinds:
                 held = {key: name for key, name in held.items() if key[0] == "«"}
             elif row["status"] != TurnStatus.failed or kinds - {"userMessage"}:
                 parts = [part for each in messages if isinstance(each, UserMessage) for part in each.content]
                 for context in (part for part in parts if isinstance(part, types.ContextInput)):
                     held |= context.held
-            for number in (n for item in of_turn for n in re.findall(r"«SECRET_(\d+)»", item["json"] or "")):
-                held.setdefault(f"«{number}»", "")
         return held
+
+    @_reads
+    def placeholders(self, thread_id: str) -> dict[str, str]:
+        """Return the numbers of masked secrets that stand in the texts of the thread, as `held` has them; no names."""
+        rows = self._db.execute(
+            f"SELECT json FROM items WHERE turn {_AMONG} AND instr(json, '«SECRET_')"
+            f" UNION ALL SELECT partials.json {_OPEN_QUESTIONS}",
+            (_to_json([row["seq"] for row in self._current(thread_id)]),) * 2,
+        )
+        numbers = (number for row in rows for number in re.findall(r"«SECRET_(\d+)»", row["json"] or ""))
+        return dict.fromkeys((f"«{number}»" for number in numbers), "")
 
     @_writes
     def fork(self, thread_id: str, *, through: str | None = None, before: str | None = None) -> ThreadRecord:

@@ -451,10 +451,10 @@ def _watch(run: Run) -> Steps[None]:
     """Show how far the run is, to its end; stop it where its caller is. Raises CodexError."""
     future = LOOP.submit(run.ask_all())
     try:
-        with bar(run.to_ask, shown=run.job.progress) as shown:
+        with bar(run.to_ask, shown=run.job.progress) as show:
             while not future.done():
                 yield future, REFRESH_SECONDS
-                shown.show(run.done, run.words)
+                show(run.done, run.words)
         future.result()
     finally:
         yield from finished(LOOP.submit(run.stop()))

@@ -31,6 +31,7 @@ export class Actions extends Widget {
   live(kernel: Kernel.IKernelConnection, id: string): void {
     const { trans } = this;
     const stop = this.button(trans.__('Stop'), stopIcon, () => {
+      row.focus(); // what is disabled keeps no focus
       stop.disabled = steer.disabled = true;
       stop.lastChild?.replaceWith(trans.__('Stopping …'));
       void insist(kernel, stopRequest(id)).then(reply => {
@@ -39,31 +40,35 @@ export class Actions extends Widget {
         }
       });
     });
-    const steer = this.button(trans.__('Steer'), steerIcon, () => this.askWords(kernel, id));
+    const steer = this.button(trans.__('Steer'), steerIcon, () => this.askWords(kernel, id, steer));
     const end = this.button(trans.__('Jump to end'), endIcon, () =>
       this.node.scrollIntoView({ block: 'end', behavior: 'smooth' })
     );
-    this.show_(stop, steer, end);
+    const row = this.show_(stop, steer, end);
   }
 
   /** Offer what can be done with an answer that is over; what runs code only where the notebook is trusted. */
   over(bundle: Bundle, isTrusted: boolean): void {
     const { trans } = this;
-    const { id, state } = (bundle[MIME] ?? {}) as Facts;
+    const { id = '', state } = (bundle[MIME] ?? {}) as Facts;
+    const hadFocus = this.node.contains(document.activeElement);
+    this.none();
     const copy = this.button(trans.__('Copy'), copyIcon, () => {
       const text = bundle['text/plain'] as string | string[] | undefined;
       Clipboard.copyToSystem([text ?? ''].flat().join(''));
       copy.lastChild?.replaceWith(trans.__('Copied'));
       window.setTimeout(() => copy.lastChild?.replaceWith(trans.__('Copy')), COPIED_MS);
     });
-    if (!isTrusted || !id) {
-      this.show_(copy);
-      return;
-    }
     const retry = this.button(trans.__('Retry'), retryIcon, () => this.rerun(id, 'retry'));
     const goOn = this.button(trans.__('Continue'), goOnIcon, () => this.rerun(id, 'continue'));
     goOn.classList.add('jp-codex-strong');
-    this.show_(...(state === 'interrupted' ? [goOn, retry, copy] : [copy, retry]));
+    const runs = isTrusted && id ? [retry] : [];
+    const row = this.show_(
+      ...(state === 'interrupted' && runs.length ? [goOn, retry, copy] : [copy, ...runs])
+    );
+    if (hadFocus) {
+      row.focus(); // on no button, which a second press of the key would take
+    }
   }
 
   /** Offer nothing. */
@@ -71,11 +76,20 @@ export class Actions extends Widget {
     this.node.replaceChildren();
   }
 
-  private show_(...buttons: Node[]): void {
+  /** Show these buttons below what somebody may be writing. */
+  private show_(...buttons: Node[]): HTMLElement {
     const row = element('div', 'jp-codex-row', ...buttons);
     row.role = 'toolbar';
     row.ariaLabel = this.trans.__('Answer actions');
-    this.node.replaceChildren(row);
+    row.tabIndex = -1;
+    const before = this.node.querySelector<HTMLElement>('.jp-codex-row');
+    const hadFocus = before?.contains(document.activeElement) ?? false;
+    before?.remove();
+    this.node.append(row);
+    if (hadFocus) {
+      row.focus();
+    }
+    return row;
   }
 
   private button(label: string, icon: LabIcon, action: () => void): HTMLButtonElement {
@@ -90,15 +104,21 @@ export class Actions extends Widget {
     return button;
   }
 
-  private askWords(kernel: Kernel.IKernelConnection, id: string): void {
+  private askWords(kernel: Kernel.IKernelConnection, id: string, opener: HTMLElement): void {
     const { trans } = this;
     const field = element('input', 'jp-codex-field');
     field.ariaLabel = trans.__('Add to the running answer');
     const send = element('button', 'cdx-b cdx-pri', trans.__('Send'));
     const cancel = element('button', 'cdx-b', trans.__('Cancel'));
     const note = element('p', 'jp-codex-hint');
-    const line = element('div', 'jp-codex-steer', field, send, cancel, note);
+    const line = element('div', 'jp-codex-steer', field, element('div', '', send, cancel), note);
     const once = crypto.getRandomValues(new Uint32Array(4)).join('-');
+    const close = (): void => {
+      line.remove();
+      if (document.activeElement === document.body) {
+        opener.focus();
+      }
+    };
     const submit = async (): Promise<void> => {
       const text = field.value.trim();
       if (!text) {
@@ -107,7 +127,7 @@ export class Actions extends Widget {
       send.disabled = field.disabled = true;
       const reply = await insist(kernel, steerRequest(id, text, once));
       if (reply?.ok) {
-        line.remove();
+        close();
         return;
       }
       send.disabled = field.disabled = false;
@@ -116,12 +136,12 @@ export class Actions extends Widget {
         : trans.__('The kernel did not answer. Try again.');
     };
     send.addEventListener('click', event => event.isTrusted && void submit());
-    cancel.addEventListener('click', () => line.remove());
+    cancel.addEventListener('click', close);
     field.addEventListener('keydown', event => {
       if (event.key === 'Enter' && !event.isComposing && event.isTrusted) {
         void submit();
       } else if (event.key === 'Escape') {
-        line.remove();
+        close();
       }
     });
     this.node.querySelector('.jp-codex-steer')?.remove();

@@ -46,7 +46,8 @@ export class CodeBlocks {
       if (pre.closest('details')) {
         continue;
       }
-      const frame = pre.closest<HTMLElement>('.cdx-cb') ?? this.framed(pre, languageOf(code.className));
+      const frame = pre.closest<HTMLElement>('.cdx-cb') ?? this.framed(pre);
+      this.name(frame, languageOf(code.className));
       if (isWhole) {
         this.equip({ frame, pre, answer, panel });
       } else if (frame.dataset.trusted) {
@@ -55,21 +56,28 @@ export class CodeBlocks {
     }
   }
 
-  private framed(pre: HTMLElement, language: string): HTMLElement {
-    const { trans } = this.page;
-    const label = language ? trans.__('Code block, %1', language) : trans.__('Code block');
-    const bar = element(
-      'div',
-      { class: 'cdx-bar', role: 'toolbar', 'aria-label': label },
-      element('span', { class: 'cdx-lang' }, language)
-    );
+  private framed(pre: HTMLElement): HTMLElement {
+    const bar = element('div', { class: 'cdx-bar', role: 'toolbar' }, element('span', 'cdx-lang'));
     bar.addEventListener('keydown', event => moveFocus(bar, event));
-    const frame = element('div', { class: 'cdx-cb', 'data-language': language }, bar);
+    const frame = element('div', 'cdx-cb', bar);
     keepKeys(bar);
     pre.replaceWith(frame);
     pre.tabIndex = 0;
     frame.append(pre);
     return frame;
+  }
+
+  /** Name the language of a frame, which is not whole as long as its letters come one by one. */
+  private name(frame: HTMLElement, language: string): void {
+    if (frame.dataset.language === language) {
+      return;
+    }
+    const { trans } = this.page;
+    strip(frame);
+    frame.dataset.language = language;
+    const bar = frame.firstElementChild as HTMLElement;
+    bar.ariaLabel = language ? trans.__('Code block, %1', language) : trans.__('Code block');
+    (bar.firstElementChild as HTMLElement).textContent = language;
   }
 
   /** Put the tools into a frame, and all of them once the notebook is trusted. */

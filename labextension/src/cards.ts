@@ -274,7 +274,7 @@ export class Cards extends Widget {
         void this.send(choice.key, field.value);
       }
     });
-    this.answers.replaceChildren(label, back, send);
+    this.answers.replaceChildren(label, element('div', '', back, send));
     field.focus();
   }
 
@@ -290,9 +290,13 @@ export class Cards extends Widget {
     if (!kernel || !card || this.isSending) {
       return;
     }
+    const { edit } = this;
+    if (this.node.contains(document.activeElement)) {
+      // What is disabled keeps no focus.
+      (edit?.node ?? this.node.querySelector<HTMLElement>('.jp-codex-title'))?.focus({ preventScroll: true });
+    }
     this.setSending(true);
     this.note.textContent = this.trans.__('Sending your answer …');
-    const { edit } = this;
     this.isDecided = true;
     const { question } = card;
     const reply = await insist<DecideReply>(kernel, decideRequest(question, choice, reason));

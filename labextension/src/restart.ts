@@ -41,10 +41,11 @@ export async function restart(
   } as const;
   const reply = await insist(kernel, { ...runRequest(cells(), index, about), restarted: ran });
   if (!reply?.ok) {
-    Notification.warning(
-      'The kernel was restarted, and Codex can’t continue by itself. Run %load_ext codex_magic, then %codex continue.',
-      { autoClose: false }
+    const trans = panel.content.translator.load('codex_magic');
+    const words = trans.__(
+      'The kernel was restarted, and Codex can’t continue by itself. Run %load_ext codex_magic, then %codex continue.'
     );
+    Notification.warning(words, { autoClose: false });
     return;
   }
   await continueIn(panel.content.widgets[index] as CodeCell, kernel, code);

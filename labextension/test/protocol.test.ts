@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 
 import {
+  PROTOCOL,
   type PageCell,
   answersRequest,
   approvalsRequest,
@@ -15,6 +16,7 @@ import {
   failureRequest,
   hereRequest,
   marksRequest,
+  misfit,
   type PanelRequest,
   panelRequest,
   regionRequest,
@@ -58,6 +60,18 @@ describe('runRequest', () => {
     const about = { path: '', notebook: null, executor: 'browser', selection: '' } as const;
     const sent = runRequest(cells, 2, about).cells;
     expect(sent.map(cell => cell.turns?.length)).toEqual([undefined, 600, undefined, undefined]);
+  });
+});
+
+describe('misfit', () => {
+  it('tells an older kernel from a newer one, and neither from one that says nothing', () => {
+    const protocols = [undefined, PROTOCOL, PROTOCOL - 1, PROTOCOL + 1];
+    expect(protocols.map(protocol => misfit({ ok: false, protocol }))).toEqual([
+      null,
+      null,
+      'older',
+      'newer'
+    ]);
   });
 });
 

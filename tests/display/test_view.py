@@ -573,7 +573,7 @@ def test_what_an_interrupted_turn_has_cost_stands_in_its_line() -> None:
     usage = TokenUsage(1234, 0, 120, 0, 1354)
     used = TokenUsageUpdated("thread", "turn", ThreadTokenUsage(usage, usage))
     view = seen([begun("gpt"), said("So f"), used, ended(TurnStatus.interrupted, duration_ms=3100)])
-    line = "Interrupted after 3 s · 120 tokens out. Continue with `%codex continue`."
+    line = "Interrupted after 3\N{NO-BREAK SPACE}s · 120 tokens out. Continue with `%codex continue`."
     assert view.markdown() == f"So f\n\n{quiet(line)}"
 
 
@@ -581,4 +581,5 @@ def test_what_is_left_of_the_plan_is_bold_when_it_is_little() -> None:
     resets = int(datetime(2026, 12, 5, 12).timestamp())
     for used, shown in ((79, "21 % of the week left"), (80, "**20 % of the week left**, resets Sat 5 Dec")):
         limits = RateLimits(RateLimitWindow(used, 10080, resets))
-        assert seen([RateLimitsUpdated(limits), said("Yes."), ended()]).markdown().endswith(quiet(shown))
+        unbroken = shown.replace(" %", "\N{NO-BREAK SPACE}%")
+        assert seen([RateLimitsUpdated(limits), said("Yes."), ended()]).markdown().endswith(quiet(unbroken))

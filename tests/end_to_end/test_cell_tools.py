@@ -9,6 +9,7 @@ import pytest
 from codex_magic.context.cells import digest_of
 from tests.end_to_end.extended import ExtendedFrontEnd, Reply
 from tests.end_to_end.kernel import Kernel, markdown
+from tests.end_to_end.widgets import FrontEnd
 from tests.peers.agent import use
 
 ASKING = "asking"
@@ -232,8 +233,6 @@ def test_an_interrupt_while_a_question_waits_changes_nothing(page: ExtendedFront
 
 
 def test_without_a_page_a_change_is_shown_and_a_new_cell_comes_next(kernel: Kernel) -> None:
-    from tests.end_to_end.widgets import FrontEnd
-
     kernel.execute("%load_ext codex_magic")
     kernel.execute("%codex provider local")
     kernel.execute("%codex reads yes")
@@ -255,3 +254,56 @@ def test_without_a_page_a_change_is_shown_and_a_new_cell_comes_next(kernel: Kern
     assert [(each["source"], each["text"]) for each in reply["content"]["payload"]] == [
         ("set_next_input", "a = 1")
     ]
+
+
+CHANGES = {
+    "add_cell": use("add_cell", source="a = 5"),
+    "edit_cell": edit(),
+    "run_cell": use("run_cell", cell="1"),
+    "move_cell": use("move_cell", cell="1", below="0"),
+    "delete_cell": use("delete_cell", cell="1", expected_revision=revision("x = 1\ny = 2")),
+}
+LABELS = {
+    "add_cell": "Apply",
+    "edit_cell": "Apply",
+    "run_cell": "Run",
+    "move_cell": "Move",
+    "delete_cell": "Delete",
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_a_page_that_is_closed_for_good_leaves_a_question_that_nothing_answers(
+    page: ExtendedFrontEnd, kernel: Kernel, name: str
+) -> None:
+    """Somebody who comes by another way, such as a console, stops it."""
+    cells = dict(page.cells)
+    request, id = ask(page, CHANGES[name])
+    card = page.card(id)
+    console = ExtendedFrontEnd(kernel)
+    kernel.interrupt()
+    console.idle(request)
+    console.choose(card, LABELS[name])
+    console.idle(console.run("'then'"))
+    assert (page.cells, page.done) == (cells, [])
+    assert kernel.value("'a' in globals(), 'x' in globals()") == "(False, False)"
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_a_page_that_closes_when_it_has_said_yes_does_not_hold_the_kernel(
+    page: ExtendedFrontEnd, kernel: Kernel, name: str
+) -> None:
+    """What is done then is the user's to do, and said so; no other page does it later."""
+    request, id = ask(page, CHANGES[name])
+    card = page.card(id)
+    page.choose(card, LABELS[name])
+    later = FrontEnd(kernel)  # draws no answer, and takes no errand
+    later.messages = page.messages
+    later.idle(request)
+    assert page.done == []
+    shown = markdown(later.outputs)
+    assert "Copy it" in shown or "not applied" in shown or "yourself" in shown or "next cell" in shown
+    other = ExtendedFrontEnd(kernel, dict(page.cells))
+    other.idle(other.run("'then'"))
+    assert (other.cells, other.done) == (page.cells, [])
+    assert kernel.value("'a' in globals(), 'x' in globals()") == "(False, False)"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -71,6 +72,21 @@ def test_what_somebody_says_yes_to_is_run_as_it_was_shown(codex, engine):
     thread = codex.thread_start(engine=engine, approvals=lambda request: "accept")
     result = thread.run(use("show", variable="df"), tools=[acting])
     assert "The arguments do not fit" in seen(result)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_the_time_of_a_call_is_without_that_of_the_person_who_allowed_it(codex, engine):
+    allowed = []
+
+    def approvals(request):
+        time.sleep(0.5)
+        allowed.append(time.monotonic())
+        return "accept"
+
+    thread = codex.thread_start(engine=engine, approvals=approvals)
+    result = thread.run(use("show", name="df"), tools=[tool(show, needs_approval=True)])
+    [call] = done(result, ToolCall)
+    assert call.duration_ms / 1000 <= time.monotonic() - allowed[0]
 
 
 @pytest.mark.parametrize("engine", ENGINES)

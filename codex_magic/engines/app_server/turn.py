@@ -54,6 +54,9 @@ class AgentTurn:
         self._told = ToldOnce()
         self._masked = MaskedLines(request.mask)
         self._reasons: list[asyncio.Task[None]] = []  # being sent; a loop forgets what nobody holds
+        self._took: dict[
+            str, int
+        ] = {}  # milliseconds of each call, which the program counts with the question
 
     async def run(self, method: str, parameters: Params) -> None:
         """Raise what the turn failed with, and CancelledError when the program interrupted it."""
@@ -102,7 +105,8 @@ class AgentTurn:
         if isinstance(question, types.ToolCallApproval):
             success, items = False, [text_item(f"The tool {question.tool} no longer exists.")]
             if tool := self._tools.find(question.namespace, question.tool):
-                success, items, _ = await self._calls.run(tool, question, written(tool, question.arguments))
+                text = written(tool, question.arguments)
+                success, items, self._took[question.item_id] = await self._calls.run(tool, question, text)
             return {"success": success, "contentItems": items}
         decision = await self._request.ask(question)
         if isinstance(decision, types.DeclineBecause):
@@ -212,8 +216,11 @@ class AgentTurn:
         return ours
 
     def _whole(self, item: types.ThreadItem) -> types.ThreadItem:
-        """Return the question with its contexts, of which the program tells nothing, and all else as it came."""
+        """Return the question with its contexts, of which the program tells nothing, a call with its own time, and all
+        else as it came."""
         item = as_message(item)
+        if isinstance(item, types.ToolCall) and item.id in self._took:
+            return msgspec.structs.replace(item, duration_ms=self._took[item.id])
         if not isinstance(item, types.UserMessage):
             return item
         self._question = self._question or item.id

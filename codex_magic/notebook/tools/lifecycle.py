@@ -123,7 +123,7 @@ def _facts(here: Here, steps: Iterable[CellStep], skipped: int) -> tuple[tuple[s
     """Return what reading the code of all cells tells of what they do."""
     names = dict(here.shell.user_ns)
     told: dict[str, dict[str, None]] = {}
-    for step in steps:
+    for step in (each for each in steps if not is_ours(each.source)):
         for label, text in facts(step.source, names, stays=True) or ():
             if label != "Afterwards":
                 told.setdefault(label, {})[text] = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Locator, expect
 
 from tests.end_to_end.accessible import AXE, faults_in_each_theme
 from tests.end_to_end.browser import Opener, Visit, opening
@@ -76,6 +76,25 @@ def asking(cell: str) -> str:
     return f"DIFF, TARGET = {DIFF!r}, {TARGET!r}\n{ASK.replace('CELL', cell)}"
 
 
+STOP = """node => {
+    const { activeElement: active } = document;
+    const { left, top, height } = active.getBoundingClientRect();
+    return node.contains(active) ? [Math.round(top + height / 2), Math.round(left)] : null;
+}"""
+"""Where the focus is, if it is in a node: the middle of what has it from the top, and its left edge."""
+
+
+def expect_reading_order(visit: Visit, part: Locator) -> None:
+    """The Tab key goes through a part from its first stop, or what has the focus, as one reads it."""
+    stops = [part.evaluate(STOP)]
+    while stops[-1]:
+        visit.page.keyboard.press("Tab")
+        stops.append(part.evaluate(STOP))
+    rows = [(top // 8, left) for top, left in stops[:-1]]
+    assert len(rows) > 2
+    assert rows == sorted(rows)
+
+
 def test_questions(opened: Opener, service: LocalService) -> None:
     visit = opened(LOAD, "%%codex --background\necho: Words.", TARGET, "")
     hold(service, after=2)
@@ -88,15 +107,29 @@ def test_questions(opened: Opener, service: LocalService) -> None:
     found = []
     for name, words in QUESTIONS.items():
         expect(card(visit)).to_contain_text(words, timeout=SLOW_MS)
-        expect_ready(visit)
+        expect(card(visit).get_by_role("alert")).to_be_focused()
         found += faults_in_each_theme(visit, f"access-{name}", ".jp-codex-answer")
-        button(visit, "Decline").click()
+        expect_reading_order(visit, card(visit))
+        button(visit, "Decline and say why …").click()
+        visit.page.keyboard.type("Not now.")
+        if name == "command":
+            found += faults_in_each_theme(visit, "access-why", ".jp-codex-answer")
+        button(visit, "Back").click()
+        expect(button(visit, "Decline")).to_be_focused()
+        expect_ready(visit)
+        visit.page.keyboard.press("Enter")
     edit = visit.page.locator(".jp-codex-proposal .cdx-edit")
-    expect(edit).to_be_visible(timeout=SLOW_MS)
+    expect(edit).to_be_focused(timeout=SLOW_MS)
     found += faults_in_each_theme(visit, "access-proposal", ".jp-codex-answer")
     visit.page.evaluate(f"{model}.getCell(2).setSource('x = 2')")
     expect(edit).to_contain_text("has changed since")
+    expect(edit).to_be_focused()
     found += faults_in_each_theme(visit, "access-proposal-changed", ".jp-codex-answer")
+    expect_reading_order(visit, visit.page.locator(".jp-codex-proposal"))
+    edit.get_by_role("button", name="Reject").focus()
+    visit.page.keyboard.press("Enter")
+    expect(edit).to_contain_text("Not applied: rejected")
+    expect(visit.page.locator(".jp-Notebook:focus-within")).to_have_count(1)
     service.release()
     assert found == [], "\n".join(map(str, found))
 
@@ -145,17 +178,34 @@ def test_answers_and_what_can_be_done_with_them(
         visit.run_cell(1)
         begin(visit, 2, service)
         answer = page.locator(".jp-codex-answer").nth(1)
-        answer.get_by_role("button", name="Steer").click()
+        steer, field = answer.get_by_role("button", name="Steer"), answer.get_by_role("textbox").last
+        steer.click()
+        expect(field).to_be_focused()
+        page.keyboard.press("Escape")
+        expect(steer).to_be_focused()
+        page.keyboard.press("Enter")
+        expect(field).to_be_focused()
         found += faults_in_each_theme(visit, "access-live", *OURS)
+        page.set_viewport_size({"width": 480, "height": 2800})
+        visit.screenshot("access-live-narrow")
+        ends = answer.locator(".jp-codex-steer button").evaluate_all(BOTTOMS)
+        assert len(set(ends)) == 1, "they stand side by side"
+        page.set_viewport_size({"width": 900, "height": 2800})
         service.release()
         expect(answer).to_have_attribute("aria-busy", "false", timeout=SLOW_MS)
         for index in (4, 5):
             visit.run_cell(index)
         begin(visit, 6, service)
-        page.locator(".jp-codex-answer").last.get_by_role("button", name="Stop").click()
+        last = page.locator(".jp-codex-answer").last
+        last.get_by_role("button", name="Stop").focus()
+        page.keyboard.press("Enter")
         expect(page.get_by_role("button", name="Continue")).to_be_visible(timeout=SLOW_MS)
+        expect(last.get_by_role("toolbar", name="Answer actions")).to_be_focused()
         service.release()
         edit = page.locator(".cdx-edit")
+        expect(answer.locator(".cdx-lang")).to_have_text(["python", "diff"])
+        answer.get_by_role("button", name="Copy").first.focus()
+        expect_reading_order(visit, answer)
         answer.get_by_role("button", name="Replace next").first.click()
         expect(edit.locator(".cm-changedLine").first).to_be_visible()
         expect(page.locator(".cdx-notes")).to_contain_text("salse")
@@ -165,6 +215,9 @@ def test_answers_and_what_can_be_done_with_them(
         expect(edit).to_contain_text("Applied")
         found += faults_in_each_theme(visit, "access-applied", ".cdx-edit")
     assert found == [], "\n".join(map(str, found))
+
+
+BOTTOMS = "all => all.map(each => each.getBoundingClientRect().bottom)"
 
 
 def begin(visit: Visit, index: int, service: LocalService) -> None:

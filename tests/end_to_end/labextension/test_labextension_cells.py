@@ -113,6 +113,43 @@ def test_a_change_is_applied_and_undone_as_one_step(opened: Opener) -> None:
     assert visit.left == []
 
 
+def act(visit: Visit, index: int, *commands: str) -> None:
+    """Have commands of the notebook done with one of its cells."""
+    notebook = f"{WIDGET}.content"
+    visit.page.evaluate(f"() => {{ {notebook}.activeCellIndex = {index}; {notebook}.deselectAll() }}")
+    for command in commands:
+        visit.page.evaluate(f"window.jupyterapp.commands.execute('notebook:{command}')")
+
+
+def test_a_change_waits_through_what_becomes_of_its_cell_and_of_the_one_that_asks(opened: Opener) -> None:
+    visit = opened(edit())
+    expect(proposal(visit)).to_contain_text("Change cell [ ]?", timeout=SLOW_MS)
+    for index, commands in (
+        (2, "move-cell-up"),
+        (2, "move-cell-up"),  # the one that is changed
+        (2, "delete-cell undo-cell-action"),
+        (1, "delete-cell undo-cell-action"),
+        (2, "cut-cell paste-cell-above"),
+        (2, "cut-cell paste-cell-above"),
+    ):
+        act(visit, index, *commands.split())
+        expect(proposal(visit)).to_have_count(1)
+        expect(proposal(visit)).to_contain_text("Change cell [ ]?")
+    notebook = f"{WIDGET}.content"
+    cells = "Array.from({length: 60}, () => ({cell_type: 'code', source: 'z = 1'}))"
+    visit.page.evaluate(f"() => {{ {notebook}.model.sharedModel.insertCells(3, {cells}) }}")
+    visit.page.evaluate(
+        f"() => {{ {notebook}.notebookConfig = {{...{notebook}.notebookConfig, windowingMode: 'full'}} }}"
+    )
+    visit.page.evaluate(f"{notebook}.scrollToItem(62)")
+    visit.page.wait_for_function(f"!{notebook}.widgets[2].inViewport")
+    visit.page.evaluate(f"{notebook}.scrollToItem(2)")
+    press(proposal(visit), "Apply")
+    expect(line(visit)).to_have_text("Applied to cell [ ] · Undo", timeout=SLOW_MS)
+    expect(answer(visit)).to_contain_text("Changed cell 1 · approved", timeout=SLOW_MS)
+    assert sources(visit)[1] == SOURCE.replace("x = 1", "x = 10")
+
+
 def test_it_is_applied_and_runs_in_its_cell_while_the_question_waits_for_it(opened: Opener) -> None:
     visit = opened(edit(), use("inspect_variable", name="x"))
     press(proposal(visit), "Apply and run")
