@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 
@@ -29,6 +30,10 @@ WIDTH, HEIGHT = 960, 9000
 """Pixels of a page; so high that no cell is out of view."""
 LOOKS = {"light": WIDTH, "dark": WIDTH, "narrow": 400, "zoomed": WIDTH // 2}
 """How wide a page is in each look; one that is shown at 200 % has half the pixels across."""
+THEMES = {"light": WIDTH, "dark": WIDTH}
+WINDOW = {"light": 1180, "dark": 1180}
+WINDOW_HEIGHT = 700
+"""Of a picture of all of JupyterLab."""
 SCALE = 2
 """Pixels of a picture for one of the page, as on most screens."""
 
@@ -55,19 +60,39 @@ AGENT = "%%codex --agent\n" + use(
     sandbox_permissions="require_escalated",
     justification="polars reads the large file faster",
 )
+LOCAL = f"{LOAD}\nimport matplotlib.pyplot\n%codex provider local\n%codex reads yes"
+TOOL = '''import codex_magic
+
+
+@codex_magic.tool(needs_approval=False)
+def price_of(city: str, nights: int = 1) -> float:
+    """The price of a room, in dollars."""
+    return nights * {"Lima": 41.5, "Oslo": 89.0}[city]'''
+CALL = "%%codex --context none\n" + use("price_of", city="Lima", nights=2)
+TRIAL = "%%codex --context none\n" + use(
+    "run_python",
+    code="totals = sales.groupby('city')['price'].sum()\ntotals.plot.barh(figsize=(4.5, 1.4));",
+    scope="commit",
+)
+OTHERS = ("Missing prices", "Which plot for orders over time?", "Faster joins")
+"""Threads of another notebook."""
 
 WIDGET = "window.jupyterapp.shell.currentWidget"
 CELLS = f"{WIDGET}.content.model.sharedModel.cells"
 
 README = {
     "lab-light-answer": "answer",
-    "lab-dark-live": "live",
+    "lab-light-panel": "panel",
     "lab-light-change": "change",
+    "lab-light-trial": "trial",
+    "lab-light-tools": "tools",
+    "lab-light-approval": "approval",
     "lab-light-mentions": "mentions",
     "lab-light-error": "error",
-    "lab-light-approval": "approval",
+    "lab-dark-live": "live",
+    "lab-dark-status": "status",
 }
-"""The pictures of the README, and their names there."""
+"""The pictures of the README and the documentation, and their names there."""
 
 
 def orders() -> str:
@@ -120,11 +145,13 @@ class Album:
         page.evaluate(f"index => {{ {WIDGET}.content.activeCellIndex = index }}", self.index(source))
         page.evaluate("() => { window.jupyterapp.commands.execute('notebook:run-cell') }")
 
-    def take(self, **states: Sequence[Locator]) -> None:
+    def take(
+        self, looks: Mapping[str, int] = LOOKS, height: int = HEIGHT, **states: Sequence[Locator]
+    ) -> None:
         """Take a picture of each state in each look, as large as what stands for it."""
         page = self.visit.page
-        for look, width in LOOKS.items():
-            page.set_viewport_size({"width": width, "height": HEIGHT})
+        for look, width in looks.items():
+            page.set_viewport_size({"width": width, "height": height})
             self.visit.theme("JupyterLab Dark" if look == "dark" else "JupyterLab Light")
             expect(page.locator("#jupyterlab-splash")).to_have_count(0)
             for state, shown in states.items():
@@ -177,11 +204,52 @@ def answers(album: Album, service: LocalService) -> None:
     expect(edit.locator(".cm-changedLine").first).to_be_visible()
     hold(service, after=110)
     album.begin(LIVE)
-    service.wait_for_hold(timeout=SLOW_MS / 1000, count=2)
+    service.wait_for_hold(timeout=SLOW_MS / 1000)
     album.press(LIVE, "Steer")
     page.keyboard.type("Use named aggregation, please.")
     album.take(change=[album.cell(QUESTION).locator(".cdx-cb"), edit], live=[album.cell(LIVE)])
     service.release()
+    expect(album.cell(LIVE).get_by_role("button", name="Retry")).to_be_visible(timeout=SLOW_MS)
+    if album.visit.server.app == "lab":
+        workbench(album)
+
+
+def workbench(album: Album) -> None:
+    """The window with the panel and the status bar, and what that opens."""
+    page = album.visit.page
+    page.set_viewport_size({"width": WINDOW["light"], "height": WINDOW_HEIGHT})
+    page.evaluate("window.jupyterapp.commands.execute('codex-magic:open-panel')")
+    panel = page.locator(".cdx-panel")
+    current = panel.locator(".cdx-sel")
+    current.locator(".cdx-row").click()
+    panel.locator(".cdx-turn").first.get_by_role("button", name="Fork here").click()
+    expect(panel.locator(".cdx-turn")).to_have_count(1)
+    panel.get_by_role("button", name="Back to threads").click()
+    expect(panel.locator(".cdx-fork")).to_have_count(1)
+    album.cell(QUESTION).evaluate("cell => cell.scrollIntoView()")
+    album.take(WINDOW, WINDOW_HEIGHT, panel=[page.locator("#main")])
+    page.set_viewport_size({"width": WIDTH, "height": HEIGHT})
+    item = page.locator(".cdx-sb-i")
+    item.click()
+    popup = page.get_by_role("dialog", name="Codex")
+    expect(popup.locator("progress")).not_to_have_count(0)
+    album.take(THEMES, status=[popup, item])
+
+
+def acting(album: Album) -> None:
+    """A function that is called, and code that is tried before it runs."""
+    for source in (LOCAL, DATA, TOOL, CALL):
+        album.run(source)
+    album.take(tools=[album.cell(TOOL), album.cell(CALL)])
+    album.begin(TRIAL)
+    card = album.visit.page.locator(".jp-codex-card")
+    ready = card.get_by_role("button", name="Try first")
+    expect(ready).to_have_css("pointer-events", "auto", timeout=SLOW_MS)
+    ready.click()
+    expect(card.get_by_role("img", name="Figure 1 of the trial")).to_be_visible(timeout=SLOW_MS)
+    album.take(trial=[card])
+    album.press(TRIAL, "Decline")
+    expect(card).to_have_count(0)
 
 
 def interrupt(album: Album, service: LocalService) -> None:
@@ -216,10 +284,17 @@ def take(app: str, chromium: Browser, home: Path, folder: Path) -> None:
             work / "sales.ipynb", LOAD, DATA, QUESTION, OWN, WRONG, MENTIONS, INTERRUPTED, LIVE
         )
         agent = save_notebook(work / "agent.ipynb", LOAD + "\n%codex provider local", AGENT)
+        acts = save_notebook(work / "acting.ipynb", LOCAL, DATA, TOOL, CALL, TRIAL)
+        others = save_notebook(
+            work / "orders.ipynb", LOAD, *(f"%%codex --new --name '{name}'\necho: Yes." for name in OTHERS)
+        )
         with JupyterServer(work, app=app, extended=True) as server:
-            visit = Visit(chromium, server, table, scale=SCALE)
-            answers(Album(visit, folder), service)
-            visit.close()
-            visit = Visit(chromium, server, agent, scale=SCALE)
-            asked(Album(visit, folder))
-            visit.close()
+            for path, show in (
+                (others, lambda album: album.visit.run_all()),
+                (table, partial(answers, service=service)),
+                (agent, asked),
+                (acts, acting),
+            ):
+                visit = Visit(chromium, server, path, scale=SCALE)
+                show(Album(visit, folder))
+                visit.close()
