@@ -42,7 +42,7 @@ def test_a_cell_that_mentions_every_hostile_value_is_answered(service: LocalServ
         mentions = " ".join(f"@odd_{at}" for at in range(count))
         outputs = kernel.execute(f"%%codex\necho: {mentions}")
         assert "error" not in {each["output_type"] for each in outputs}
-        assert markdown(outputs).count("longer than 2 s") == len(HANGING)
+        assert markdown(outputs).count("longer than 2\u00a0s") == len(HANGING)
         sent = next(each.body.decode() for each in service.requests if each.path.endswith("/responses"))
         assert [at for at in range(count) if f"odd_{at}" not in sent] == []
         assert kernel.value("touched") == "[]"
