@@ -2,6 +2,7 @@
 # make test          install what the checks need and run them all
 # make lab           open JupyterLab on the notebooks
 # make bench         measure, and print one table; with BASE=FOLDER beside another checkout, in turns
+# make dist          build what a release uploads, into dist, and check it
 # make docs          build the documentation, into out/docs; a warning is an error
 # make pictures      take pictures of all that answers, cards and pages can look like, into out/pictures
 # make lint          the style alone
@@ -22,11 +23,12 @@
 PYTHON ?= python3
 LATEST ?=
 VENV := .venv$(if $(LATEST),-latest)
-BIN := $(VENV)/bin
+BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 # The build backend runs in an environment of its own, which has its own option.
 BACKEND := $(if $(LATEST),,--build-constraint constraints.txt)
 VERSIONS = $(if $(LATEST),--upgrade --upgrade-strategy eager,--constraint $(1) $(BACKEND))
+VERSION := $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' codex_magic/__init__.py)
 ENVIRONMENTS := $(patsubst tests/environments/%.in,%,$(wildcard tests/environments/*.in))
 OUT ?= out
 # `make bench BASE=../before ROWS="load first_cell"`; without ROWS all that tests/benchmarks/compare.py has.
@@ -37,7 +39,7 @@ PYTEST_ARGS ?=
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lab bench docs pictures clean lint types pytest browser programs labextension environments constraints always
+.PHONY: help demo test lab bench dist docs pictures clean lint types pytest browser programs labextension environments constraints always
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -74,6 +76,12 @@ pytest: $(VENV)/test.stamp
 browser: $(VENV)/test.stamp
 	$(BIN)/python -m pytest -m browser $(RUN_ALL) $(PYTEST_ARGS) $(NONE_CHOSEN) $(AGAIN) -m browser
 
+dist: labextension $(VENV)/release.stamp
+	@rm -rf dist
+	$(BIN)/python -m hatchling build --directory dist
+	$(BIN)/python -m twine check --strict dist/*
+	$(BIN)/python -m check_wheel_contents dist/*.whl
+
 docs: $(VENV)/docs.stamp
 	@$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going --fresh-env docs $(OUT)/docs
 	@echo "The documentation: $(OUT)/docs/index.html"
@@ -90,6 +98,8 @@ programs:
 
 # npm ci removes what it finds; it runs only where the lock file is newer than what was installed from it.
 labextension: $(VENV)/lab.stamp labextension/node_modules/.package-lock.json
+	@cd labextension && { [ "$$(node -p 'require("./package.json").version')" = "$(VERSION)" ] || \
+		npm version --silent --no-git-tag-version $(VERSION); }
 	cd labextension && npm run --silent lint && npm test --silent && npm run --silent build
 	@mkdir -p $(VENV)/share/jupyter/labextensions
 	@rm -rf $(VENV)/share/jupyter/labextensions/codex-magic
@@ -141,7 +151,7 @@ constraints:
 	@$(PYTHON) -m venv .venv/uv
 	@.venv/uv/bin/python -m pip install -qq --disable-pip-version-check --upgrade uv
 	@printf '%s\n' 'pip>=25.3' 'editables~=0.3' | $(RESOLVE) --all-extras \
-		--group notebooks --group lab --group docs --group test --output-file constraints.txt pyproject.toml -
+		--group notebooks --group lab --group docs --group release --group test --output-file constraints.txt pyproject.toml -
 	@for name in $(ENVIRONMENTS); do \
 		$(RESOLVE) --output-file tests/environments/$$name.txt pyproject.toml tests/environments/$$name.in || exit; \
 	done

@@ -21,6 +21,7 @@ TYPE_CHECKERS_OWN = {"typing-extensions"}
 """Every type checker brings it."""
 
 USED_UNIMPORTED = {
+    "check-wheel-contents": "make dist",
     "hatchling": "builds the wheel",
     "ipykernel": "the kernels that tests start",
     "jupyter-console": "a terminal that tests type into",
@@ -33,6 +34,7 @@ USED_UNIMPORTED = {
     "pytest-xdist": "the option `-n` of pytest",
     "ruff": "make lint",
     "sphinx": "make docs",
+    "twine": "make dist",
 }
 
 OTHERWISE_NAMED = {"sklearn": "scikit-learn"}

@@ -77,6 +77,27 @@ def test_the_source_distribution_holds_the_documents(archive: Path) -> None:
     assert not any("node_modules" in name for name in names)
 
 
+def test_an_index_takes_what_a_release_uploads(wheel: Path, archive: Path) -> None:
+    for command in (["twine", "check", "--strict", archive, wheel], ["check_wheel_contents", wheel]):
+        run = subprocess.run([sys.executable, "-m", *command], capture_output=True, text=True)
+        assert run.returncode == 0, run.stdout + run.stderr
+
+
+def test_a_forge_runs_our_own_targets_on_every_system_from_the_oldest_python_on() -> None:
+    [*texts] = (path.read_text(encoding="utf-8") for path in sorted((ROOT / ".github/workflows").iterdir()))
+    workflows = "".join(texts)
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    [targets] = re.findall(r"^\.PHONY: (.*)$", makefile, re.MULTILINE)
+    called = {word for line in re.findall(r"run: make (.*)", workflows) for word in line.split()}
+    assert {word for word in called if "=" not in word and not word.startswith(("$", "matrix", "}"))} <= {
+        *targets.split()
+    }
+    assert {"test", "dist", "docs"} <= called
+    assert {"ubuntu-latest", "macos-latest", "windows-latest"} <= {*re.findall(r"\w+-latest", workflows)}
+    [oldest] = re.findall(r'^requires-python = ">=(.*)"', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
+    assert all(f'python: ["{oldest}", ' in each for each in re.findall(r"python: \[.*\]", workflows))
+
+
 NEEDS_BUILD = pytest.mark.skipif(not BUILT.exists(), reason="the extension is not built: make labextension")
 MOST_OF_PAGE, MOST_OF_EXTENSION = 150_000, 180_000
 """Bytes: what is loaded with every page, and all of it, with what is loaded when somebody first opens it."""
