@@ -43,7 +43,7 @@ for request in (
         command="pip install polars\\u202e",
         cwd="/home/ana/project",
         reason="polars reads the large file faster",
-        proposed_execpolicy_amendment=("pip", "install"),
+        proposed_execpolicy_amendment=tuple("pip install".split()),
         **ids,
     ),
     FileChangeApproval(changes=({"path": "mean.py", "kind": {"type": "update"}, "diff": DIFF},), **ids),
