@@ -182,10 +182,14 @@ class Exchange:
 
     def wait_after(self, failure: CodexError) -> float:
         """Return the seconds to wait before asking again. Raises `failure` when that is not to be done."""
-        if failure.response is None and self._begun:
+        is_ours = failure.response is None and self._begun
+        if is_ours:
             failure.response = self.response
         wait = None if self.visible or self.ended.is_set() else self._policy.decide(self._retries, failure)
         if wait is None:
+            if is_ours:
+                self.let_go()
+                failure.response = self.response
             raise failure
         self._retries += 1
         log.info("asking again in %.1f s: %s", wait, failure.message)

@@ -22,6 +22,7 @@ from codex_magic.protocol.errors import (
     UnreachableError,
     UsageLimitError,
 )
+from codex_magic.protocol.secrets import hide
 from codex_magic.protocol.settings import Settings
 from codex_magic.responses.client import AsyncClient, Client
 from codex_magic.responses.events import (
@@ -187,6 +188,16 @@ def test_a_failure_that_passes(ask: Asker, wire: Wire) -> None:
     assert ask().output_text == "Hello"
     assert [type(error) for error in ask.retried] == [ServiceError, UnreachableError, StreamError]
     assert len({seen.body for seen in wire.requests}) == 1
+
+
+def test_the_text_before_a_break_is_whole_where_its_end_might_have_gone_on_as_a_secret(
+    ask: Asker, wire: Wire
+) -> None:
+    hide("llo-is-how-a-secret-begins")
+    wire.answer(stream(CREATED, delta("He"), delta("llo"), DROP))
+    with pytest.raises(StreamError) as caught:
+        ask()
+    assert caught.value.response.output_text == "Hello"
 
 
 def test_a_drop_inside_an_event_keeps_the_text_before(ask: Asker, wire: Wire) -> None:
