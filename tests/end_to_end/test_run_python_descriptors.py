@@ -68,9 +68,10 @@ def test_a_probe_tells_the_model_alone(page: ExtendedFrontEnd) -> None:
 def test_the_descriptors_are_as_before_and_what_runs_on_prints_for_the_user(
     page: ExtendedFrontEnd, watching: Kernel
 ) -> None:
-    look = "[os.fstat(n).st_ino for n in (1, 2)], len(os.listdir('/dev/fd'))"
+    pipes = "sum(os.path.exists(f'/dev/fd/{n}') and stat.S_ISFIFO(os.stat(f'/dev/fd/{n}').st_mode) for n in range(1000))"
+    look = f"[os.fstat(n).st_ino for n in (1, 2)], {pipes}"
     ended = "[each.join() for each in threading.enumerate() if each.name == 'codex_magic output']"
-    watching.execute("import os, threading")
+    watching.execute("import os, stat, threading")
     approve(page, commit(PRINTING["a process"]))
     watching.execute(ended)
     before = watching.value(look)

@@ -160,7 +160,7 @@ def stop_an_answer(visit: Visit, service: LocalService) -> None:
     expect(answer(visit)).to_contain_text("A scripted", timeout=SLOW_MS)
     pictures(visit, "running")
     answer(visit).get_by_role("button", name="Stop").click()
-    expect(answer(visit)).to_contain_text("Interrupted after", timeout=SLOW_MS)
+    expect(answer(visit)).to_contain_text("Interrupted", timeout=SLOW_MS)
     service.release()
     visit.kernel_idle()
     pictures(visit, "stopped")

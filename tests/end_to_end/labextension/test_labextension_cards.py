@@ -337,6 +337,7 @@ def test_a_card_shows_what_would_run_and_runs_nothing_of_it(opened: Opener) -> N
         assert visit.page.title() != "run"
         card(visit).scroll_into_view_if_needed()
         visit.screenshot(f"card-hostile-{number}")
+        expect_ready(visit)
         button(visit, "Decline").click()
     expect(card(visit)).to_have_count(0)
     assert visit.left == []
