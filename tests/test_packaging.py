@@ -78,7 +78,10 @@ def test_the_source_distribution_holds_the_documents(archive: Path) -> None:
 
 
 def test_an_index_takes_what_a_release_uploads(wheel: Path, archive: Path) -> None:
-    for command in (["twine", "check", "--strict", archive, wheel], ["check_wheel_contents", wheel]):
+    for command in (
+        ["twine", "check", "--strict", str(archive), str(wheel)],
+        ["check_wheel_contents", str(wheel)],
+    ):
         run = subprocess.run([sys.executable, "-m", *command], capture_output=True, text=True)
         assert run.returncode == 0, run.stdout + run.stderr
 
