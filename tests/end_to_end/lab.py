@@ -25,6 +25,13 @@ EXTENSION = "codex-magic"
 BUILT = Path(__file__).parents[2] / "labextension" / "prebuilt"
 """What `make labextension` leaves."""
 
+EXTENDED = [
+    pytest.mark.browser,
+    pytest.mark.timeout(240),
+    pytest.mark.skipif(not BUILT.exists(), reason="the extension is not built: make labextension"),
+]
+"""The marks of tests of a page with our extension; the first of a kind counts."""
+
 _APPS = ("LabApp", "JupyterNotebookApp")
 _DISABLED = ["@jupyterlab/apputils-extension:announcements"]
 """It asks for news from the internet at every start."""

@@ -31,6 +31,13 @@ def server(
         yield server
 
 
+@pytest.fixture(scope="module")
+def lonely_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JupyterServer]:
+    """A JupyterLab that knows of no service."""
+    with served(tmp_path_factory, tmp_path_factory.mktemp("home"), extended=True) as server:
+        yield server
+
+
 @pytest.fixture
 def opened(chromium_browser: Browser, server: JupyterServer) -> Iterator[Opener]:
     """Opens a notebook of these cells in a new page."""

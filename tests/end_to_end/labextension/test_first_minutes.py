@@ -9,17 +9,13 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from tests.end_to_end.browser import Visit, opening
-from tests.end_to_end.lab import BUILT, JupyterServer, served
+from tests.end_to_end.lab import EXTENDED, JupyterServer, served
 from tests.end_to_end.labextension.test_labextension_cards import button, card, expect_ready
 from tests.end_to_end.notebooks import notebook_of
 from tests.peers.agent import use
 from tests.service import LocalService
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.timeout(240),
-    pytest.mark.skipif(not BUILT.exists(), reason="the extension is not built: make labextension"),
-]
+pytestmark = EXTENDED
 
 CELLS = (
     "%load_ext codex_magic",

@@ -13,15 +13,10 @@ from playwright.sync_api import Browser, Locator, expect
 from codex_magic.display import MIME
 from tests.end_to_end.browser import Opener, Visit
 from tests.end_to_end.held import hold
-from tests.end_to_end.lab import BUILT, JupyterServer
+from tests.end_to_end.lab import EXTENDED, JupyterServer
 from tests.service import LocalService
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.timeout(240),
-    pytest.mark.parametrize("server", ["lab", "notebook"], indirect=True),
-    pytest.mark.skipif(not BUILT.exists(), reason="the extension is not built: make labextension"),
-]
+pytestmark = [pytest.mark.parametrize("server", ["lab", "notebook"], indirect=True), *EXTENDED]
 
 QUESTION = "%%codex\nWhy does it don't work?\n```python\nx = 1\n```"
 

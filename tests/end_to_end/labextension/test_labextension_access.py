@@ -8,16 +8,14 @@ from playwright.sync_api import Browser, Locator, expect
 from tests.end_to_end.accessible import AXE, faults_in_each_theme
 from tests.end_to_end.browser import Opener, Visit, opening
 from tests.end_to_end.held import hold
-from tests.end_to_end.lab import BUILT, JupyterServer
+from tests.end_to_end.lab import EXTENDED, JupyterServer
 from tests.end_to_end.labextension.test_labextension_blocks import answered
 from tests.end_to_end.labextension.test_labextension_cards import button, card, expect_ready
 from tests.service import LocalService
 
 pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.timeout(240),
-    pytest.mark.skipif(not BUILT.exists(), reason="the extension is not built: make labextension"),
     pytest.mark.skipif(not AXE.exists(), reason="axe-core is not installed: make labextension"),
+    *EXTENDED,
 ]
 
 LOAD = "%load_ext codex_magic"

@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, Locator, expect
 
 from tests.end_to_end.browser import SCREENSHOTS, Visit, opening
 from tests.end_to_end.held import hold
-from tests.end_to_end.lab import BUILT, JupyterServer
+from tests.end_to_end.lab import EXTENDED, JupyterServer
 from tests.end_to_end.labextension.test_labextension_blocks import SLOW_MS, press, sources
 from tests.end_to_end.labextension.test_labextension_cards import answer, button, card, expect_ready
 from tests.end_to_end.notebooks import notebook_of
@@ -21,11 +21,7 @@ from tests.service import LocalService
 
 pytest.importorskip("pandas")
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.timeout(300),
-    pytest.mark.skipif(not BUILT.exists(), reason="the extension is not built: make labextension"),
-]
+pytestmark = [pytest.mark.timeout(300), *EXTENDED]
 
 WIDGET = "window.jupyterapp.shell.currentWidget"
 LOAD = '%load_ext codex_magic\nimport pandas as pd\nsales = pd.read_csv("sales.csv")\nsales.head(3)'

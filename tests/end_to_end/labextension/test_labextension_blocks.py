@@ -18,15 +18,11 @@ from codex_magic.display import MIME
 from codex_magic.local_service.stream import TOKEN_CHARS
 from tests.end_to_end.browser import Visit, opening
 from tests.end_to_end.held import hold
-from tests.end_to_end.lab import BUILT, JupyterServer
+from tests.end_to_end.lab import EXTENDED, JupyterServer
 from tests.end_to_end.notebooks import notebook_of
 from tests.service import LocalService
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.timeout(240),
-    pytest.mark.skipif(not BUILT.exists(), reason="the extension is not built: make labextension"),
-]
+pytestmark = EXTENDED
 
 CODE = "def mean(values):\n    if not values:\n        raise ValueError('no values')\n\n\treturn '$x$'\n"
 ANSWER = f"""Two ways:

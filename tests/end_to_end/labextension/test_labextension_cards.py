@@ -14,18 +14,13 @@ from codex_magic.display.exact import original
 from codex_magic.notebook.question import Question
 from codex_magic.protocol.types import ApprovalRequest, CommandApproval, FileChangeApproval
 from tests.end_to_end.browser import Opener, Visit, opening, screenshot
-from tests.end_to_end.lab import BUILT, JupyterServer, served
+from tests.end_to_end.lab import EXTENDED, JupyterServer, served
 from tests.end_to_end.notebooks import notebook_of
 from tests.peers.agent import escalated, use
 
 pytest.importorskip("codex_cli_bin")
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.peer,
-    pytest.mark.timeout(240),
-    pytest.mark.skipif(not BUILT.exists(), reason="the extension is not built: make labextension"),
-]
+pytestmark = [pytest.mark.peer, *EXTENDED]
 
 LOAD = "%load_ext codex_magic\n%codex provider local"
 WRITE = escalated("echo written > out.txt")
@@ -35,18 +30,12 @@ START_MS = 30_000
 """For the first turn, which starts the program, on a busy machine."""
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JupyterServer]:
-    with served(tmp_path_factory, tmp_path_factory.mktemp("home"), extended=True) as server:
-        yield server
-
-
 @pytest.fixture
-def opened(chromium_browser: Browser, server: JupyterServer) -> Iterator[Opener]:
+def opened(chromium_browser: Browser, lonely_server: JupyterServer) -> Iterator[Opener]:
     """Opens a notebook of these cells in a new page, in a folder without what earlier tests wrote."""
-    for path in server.folder.glob("[a-z]*.*"):
+    for path in lonely_server.folder.glob("[a-z]*.*"):
         path.unlink()
-    with opening(chromium_browser, server) as opened:
+    with opening(chromium_browser, lonely_server) as opened:
         yield lambda *sources: opened(notebook_of(LOAD, *sources))
 
 

@@ -9,15 +9,11 @@ from playwright.sync_api import Browser, Locator, expect
 
 from codex_magic.context.cells import digest_of
 from tests.end_to_end.browser import Opener, Visit, opening
-from tests.end_to_end.lab import BUILT, JupyterServer, served
+from tests.end_to_end.lab import EXTENDED, JupyterServer
 from tests.end_to_end.notebooks import notebook_of
 from tests.peers.agent import use
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.timeout(240),
-    pytest.mark.skipif(not BUILT.exists(), reason="the extension is not built: make labextension"),
-]
+pytestmark = EXTENDED
 
 LOAD = "%load_ext codex_magic\n%codex provider local\n%codex reads yes"
 SOURCE = "x = 1\ny = 2\nprint('sum', x + y)"
@@ -26,17 +22,11 @@ SLOW_MS = 60_000
 """For what a kernel or a new page does, on a busy machine."""
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JupyterServer]:
-    with served(tmp_path_factory, tmp_path_factory.mktemp("home"), extended=True) as server:
-        yield server
-
-
 @pytest.fixture
-def opened(chromium_browser: Browser, server: JupyterServer) -> Iterator[Opener]:
+def opened(chromium_browser: Browser, lonely_server: JupyterServer) -> Iterator[Opener]:
     """Opens a notebook of one cell and a question with these orders, and runs the question."""
 
-    with opening(chromium_browser, server) as opened:
+    with opening(chromium_browser, lonely_server) as opened:
 
         def ask(*orders: str) -> Visit:
             visit = opened(notebook_of(LOAD, SOURCE, "\n".join(["%%codex", *orders])))

@@ -9,7 +9,7 @@ from playwright.sync_api import Locator, expect
 
 from codex_magic.context.cells import digest_of
 from tests.end_to_end.browser import Opener, Visit
-from tests.end_to_end.lab import BUILT
+from tests.end_to_end.lab import EXTENDED
 from tests.end_to_end.labextension.test_labextension_cells import (
     LOAD,
     SLOW_MS,
@@ -20,18 +20,13 @@ from tests.end_to_end.labextension.test_labextension_cells import (
     opened,
     press,
     proposal,
-    server,
     sources,
 )
 from tests.peers.agent import use
 
-__all__ = ["opened", "server"]  # fixtures
+__all__ = ["opened"]  # a fixture
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.timeout(300),
-    pytest.mark.skipif(not BUILT.exists(), reason="the extension is not built: make labextension"),
-]
+pytestmark = [pytest.mark.timeout(300), *EXTENDED]
 
 CHANGES: dict[str, tuple[str, str, str]] = {
     "edit_cell": (edit(), "Change cell [ ]?", "Apply"),

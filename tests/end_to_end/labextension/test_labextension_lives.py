@@ -14,17 +14,13 @@ from codex_magic.display import MIME
 from codex_magic.notebook.extension import PROTOCOL
 from tests.end_to_end.browser import Opener, Visit, opening
 from tests.end_to_end.held import hold
-from tests.end_to_end.lab import BUILT, JupyterServer, served
+from tests.end_to_end.lab import EXTENDED, JupyterServer, served
 from tests.end_to_end.notebooks import notebook_of, save_notebook
 from tests.end_to_end.test_server_execution import until
 from tests.environments import python_of
 from tests.service import LocalService, start
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.timeout(240),
-    pytest.mark.skipif(not BUILT.exists(), reason="the extension is not built: make labextension"),
-]
+pytestmark = EXTENDED
 
 LOAD = "%load_ext codex_magic"
 WORDS = "%%codex\necho: The first words, **bold**, and the last ones."

@@ -8,14 +8,10 @@ from playwright.sync_api import Locator, expect
 from tests.end_to_end.accessible import AXE, faults_in_each_theme
 from tests.end_to_end.browser import Opener, Visit
 from tests.end_to_end.held import hold
-from tests.end_to_end.lab import BUILT
+from tests.end_to_end.lab import EXTENDED
 from tests.service import LocalService
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.timeout(240),
-    pytest.mark.skipif(not BUILT.exists(), reason="the extension is not built: make labextension"),
-]
+pytestmark = EXTENDED
 
 LOAD = "%load_ext codex_magic"
 LONG = "%%codex --context none\nrepeat 3000"

@@ -11,17 +11,13 @@ from playwright.sync_api import Browser, Locator, expect
 from tests.end_to_end.accessible import faults, faults_in_each_theme
 from tests.end_to_end.browser import Opener, Visit, opening
 from tests.end_to_end.held import hold
-from tests.end_to_end.lab import BUILT, JupyterServer, served
+from tests.end_to_end.lab import EXTENDED, JupyterServer, served
 from tests.end_to_end.notebooks import notebook_of
 from tests.end_to_end.threads import fill
 from tests.peers.agent import escalated
 from tests.service import LocalService
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.timeout(240),
-    pytest.mark.skipif(not BUILT.exists(), reason="the extension is not built: make labextension"),
-]
+pytestmark = EXTENDED
 
 LOAD = "%load_ext codex_magic"
 THEMES = ("JupyterLab Light", "JupyterLab Dark")

@@ -9,15 +9,11 @@ import pytest
 from playwright.sync_api import Browser, Locator, expect
 
 from tests.end_to_end.browser import Visit, opening
-from tests.end_to_end.lab import BUILT, JupyterServer
+from tests.end_to_end.lab import EXTENDED, JupyterServer
 from tests.end_to_end.notebooks import notebook_of
 from tests.service import LocalService
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.timeout(240),
-    pytest.mark.skipif(not BUILT.exists(), reason="the extension is not built: make labextension"),
-]
+pytestmark = EXTENDED
 
 SVG = """from IPython.display import SVG
 SVG('<svg xmlns="http://www.w3.org/2000/svg" width="300" height="200">'

@@ -10,15 +10,11 @@ from playwright.sync_api import Locator, expect
 
 from codex_magic.display import MIME
 from tests.end_to_end.browser import Opener, Visit
-from tests.end_to_end.lab import BUILT
+from tests.end_to_end.lab import EXTENDED
 from tests.peers.agent import use
 from tests.service import LocalService, start
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.timeout(240),
-    pytest.mark.skipif(not BUILT.exists(), reason="the extension is not built: make labextension"),
-]
+pytestmark = EXTENDED
 
 LOAD = "%load_ext codex_magic\n%codex reads yes"
 WIDGET = "window.jupyterapp.shell.currentWidget"

@@ -9,18 +9,13 @@ from playwright.sync_api import Browser, Locator, expect
 
 from tests.end_to_end.browser import Visit
 from tests.end_to_end.held import hold
-from tests.end_to_end.lab import BUILT, JupyterServer, served
+from tests.end_to_end.lab import EXTENDED, JupyterServer, served
 from tests.end_to_end.notebooks import save_notebook
 from tests.end_to_end.test_server_execution import AGENT, LOAD, SERVERS, START_MS, WORDS, saved_answer, until
 from tests.environments import python_of
 from tests.service import LocalService
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.registry,
-    pytest.mark.timeout(240),
-    pytest.mark.skipif(not BUILT.exists(), reason="the extension is not built: make labextension"),
-]
+pytestmark = [pytest.mark.registry, *EXTENDED]
 
 PANEL = "window.jupyterapp.shell.currentWidget"
 

@@ -9,16 +9,11 @@ import pytest
 from playwright.sync_api import Browser, Locator, expect
 
 from tests.end_to_end.browser import Opener, Visit, opening
-from tests.end_to_end.lab import BUILT, JupyterServer
+from tests.end_to_end.lab import EXTENDED, JupyterServer
 from tests.end_to_end.notebooks import notebook_of
 from tests.service import LocalService
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.timeout(240),
-    pytest.mark.parametrize("server", ["lab", "notebook"], indirect=True),
-    pytest.mark.skipif(not BUILT.exists(), reason="the extension is not built: make labextension"),
-]
+pytestmark = [pytest.mark.parametrize("server", ["lab", "notebook"], indirect=True), *EXTENDED]
 
 COMPLETER = "@jupyterlab/completer-extension:inline-completer"
 LOAD = "%load_ext codex_magic"

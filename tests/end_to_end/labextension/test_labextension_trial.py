@@ -8,16 +8,12 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from tests.end_to_end.browser import Visit, opening
-from tests.end_to_end.lab import BUILT, JupyterServer, served
+from tests.end_to_end.lab import EXTENDED, JupyterServer, served
 from tests.end_to_end.labextension.test_labextension_cards import button, card, expect_ready
 from tests.end_to_end.notebooks import notebook_of
 from tests.peers.agent import use
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.timeout(240),
-    pytest.mark.skipif(not BUILT.exists(), reason="the extension is not built: make labextension"),
-]
+pytestmark = EXTENDED
 
 LOAD = "%load_ext codex_magic\n%codex provider local\n%codex reads yes\nx = 41"
 CODE = "import matplotlib.pyplot as plt\nx = 1\nprint('tried')\nplt.plot([1, 3, 2]);"

@@ -8,14 +8,10 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.end_to_end.browser import Visit
-from tests.end_to_end.lab import BUILT
+from tests.end_to_end.lab import EXTENDED
 from tests.service import LocalService, start
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.timeout(240),
-    pytest.mark.skipif(not BUILT.exists(), reason="the extension is not built: make labextension"),
-]
+pytestmark = EXTENDED
 
 PANEL = "window.jupyterapp.shell.currentWidget"
 
