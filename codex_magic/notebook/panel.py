@@ -24,7 +24,7 @@ from ..threads.options import CONTINUE
 from ..threads.store import Store, ThreadRecord, TurnRecord
 from . import login, options
 from .question import Question
-from .session import LOCAL, RunningTurn, Session, TurnRow
+from .session import LOCAL, RunningTurn, Session
 
 log = logging.getLogger(__name__)
 
@@ -102,6 +102,8 @@ def _status(session: Session) -> Reply:
     except ConfigurationError as error:
         problem = scrub(error.message)
     model = _model(session) if provider else session.settings.model
+    running = list(session.running)
+    numbers = [*(each.number for each in list(session.ended)), *(each.number for each in running)]
     return {
         "account": account,
         "problem": problem,
@@ -112,14 +114,10 @@ def _status(session: Session) -> Reply:
         "limits": _limits(session),
         "thread": session.blocking.call(session.current_id()),
         "notebook": session.blocking.call(session.notebook_id()),
-        "newest": max((each.number for each in _begun(session)), default=0),
-        "running": [_running(session, each) for each in list(session.running)],
+        "newest": max(numbers, default=0),
+        "running": [_running(session, each) for each in running],
         "waiting": [_waiting(session, each) for each in session.extension.questions.waiting()],
     }
-
-
-def _begun(session: Session) -> list[RunningTurn | TurnRow]:
-    return [*list(session.ended), *list(session.running)]
 
 
 def _account(session: Session, provider: str) -> Reply:

@@ -182,14 +182,12 @@ class Exchange:
 
     def wait_after(self, failure: CodexError) -> float:
         """Return the seconds to wait before asking again. Raises `failure` when that is not to be done."""
-        is_ours = failure.response is None and self._begun
-        if is_ours:
-            failure.response = self.response
         wait = None if self.visible or self.ended.is_set() else self._policy.decide(self._retries, failure)
-        if wait is None:
-            if is_ours:
+        if failure.response is None and self._begun:
+            if wait is None:
                 self.let_go()
-                failure.response = self.response
+            failure.response = self.response
+        if wait is None:
             raise failure
         self._retries += 1
         log.info("asking again in %.1f s: %s", wait, failure.message)

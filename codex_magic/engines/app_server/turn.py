@@ -54,9 +54,8 @@ class AgentTurn:
         self._told = ToldOnce()
         self._masked = MaskedLines(request.mask)
         self._reasons: list[asyncio.Task[None]] = []  # being sent; a loop forgets what nobody holds
-        self._took: dict[
-            str, int
-        ] = {}  # milliseconds of each call, which the program counts with the question
+        self._took: dict[str, int] = {}
+        """Milliseconds of each call by its item: the program counts the question in."""
 
     async def run(self, method: str, parameters: Params) -> None:
         """Raise what the turn failed with, and CancelledError when the program interrupted it."""
