@@ -7,7 +7,7 @@ import { Widget } from '@lumino/widgets';
 
 import { element, keepKeys } from './element';
 import { copyIcon, endIcon, goOnIcon, retryIcon, steerIcon, stopIcon } from './icon';
-import { insist } from './link';
+import { insist, newMark } from './link';
 import { type Bundle, type Facts, MIME, steerRequest, stopRequest } from './protocol';
 
 /** What a click runs in the notebook: the question once more, or what continues its answer. */
@@ -123,7 +123,7 @@ export class Actions extends Widget {
     const cancel = element('button', 'cdx-b', trans.__('Cancel'));
     const note = element('p', 'jp-codex-hint');
     const line = element('div', 'jp-codex-steer', field, element('div', '', send, cancel), note);
-    const once = crypto.getRandomValues(new Uint32Array(4)).join('-');
+    const once = newMark();
     const close = (): void => {
       line.remove();
       if (document.activeElement === document.body) {

@@ -3,7 +3,7 @@ import { OutputArea, OutputAreaModel } from '@jupyterlab/outputarea';
 import { type ISignal, Signal } from '@lumino/signaling';
 
 import { request } from './link';
-import { cellsOf, factsOf, nameOf } from './notebook';
+import { aboutOf, cellsOf, factsOf } from './notebook';
 import { runRequest } from './protocol';
 import type { ICodexModel } from './tokens';
 
@@ -29,13 +29,7 @@ export class Chat {
     const code = `%%codex\n${text}`;
     const id = `panel:${crypto.randomUUID()}`; // no notebook has a cell of such a name
     const cells = [...cellsOf(panel), { id, kind: 'code' as const, source: code }];
-    const about = {
-      path: panel.context.localPath,
-      notebook: nameOf(panel),
-      executor: 'browser' as const,
-      selection: ''
-    };
-    await request(kernel, runRequest(cells, cells.length - 1, about));
+    await request(kernel, runRequest(cells, cells.length - 1, aboutOf(panel)));
     return await this.run(code, panel);
   }
 

@@ -2,7 +2,7 @@ import { type Cell, CodeCell } from '@jupyterlab/cells';
 import type { NotebookPanel } from '@jupyterlab/notebook';
 import type { Kernel } from '@jupyterlab/services';
 
-import { insist, messageOf } from './link';
+import { insist, messageOf, newMark } from './link';
 import { asOneStep, indexOf, insertQuietly, isText, write } from './place';
 import {
   type ErrandDoneRequest,
@@ -40,7 +40,7 @@ export class Errands {
 
   /** Do this one, unless another page has it. */
   async run(kernel: Kernel.IKernelConnection, id: string): Promise<void> {
-    const once = crypto.getRandomValues(new Uint32Array(4)).join('-');
+    const once = newMark();
     const reply = await insist<ErrandReply>(kernel, errandRequest(id, once));
     const { panel } = this;
     if (!reply?.ok || !reply.work || panel.isDisposed) {

@@ -9,8 +9,8 @@ import { Panel, Widget } from '@lumino/widgets';
 import { button, element, keepKeys } from './element';
 import { drawn } from './icon';
 // eslint-disable-next-line jupyter/prefer-lazy-imports -- every page has it, for its answers
-import { request } from './link';
-import { errorQuestion, mentionOf } from './magic';
+import { load, request } from './link';
+import { LOAD, errorQuestion, loadsCodex, mentionOf } from './magic';
 import { indexOf, insertAt, runCell, Runs } from './place';
 import { type FailureReply, failureRequest } from './protocol';
 
@@ -23,8 +23,6 @@ const NO_FAULTS = new Set(['KeyboardInterrupt', 'CellFailed', 'CellStopped']);
 const ANSWER_MS = 1000;
 
 const MOST_CHARS = 1000;
-
-const LOAD = '%load_ext codex_magic';
 
 /** What IPython prints where a kernel, such as one that was restarted, has not loaded codex_magic. */
 const NOT_LOADED = /^UsageError: (Line|Cell) magic (function )?`%%?codex` not found/m;
@@ -104,11 +102,11 @@ class ErrorRenderer extends Panel implements IRenderMime.IRenderer {
     if (!panel || !cell || !kernel) {
       return;
     }
-    if (cells.some(each => each.model.sharedModel.getSource().includes(LOAD))) {
-      await kernel.requestExecute({ code: LOAD, store_history: false }).done;
+    if (cells.some(each => loadsCodex(each.model.sharedModel.getSource()))) {
+      await load(kernel);
     } else {
-      const load = insertAt(panel, indexOf(panel, cell.model.id), LOAD);
-      if (!load || (await runCell(panel, load)) !== 'ran') {
+      const above = insertAt(panel, indexOf(panel, cell.model.id), LOAD);
+      if (!above || (await runCell(panel, above)) !== 'ran') {
         return;
       }
     }

@@ -1,6 +1,7 @@
 import { type Kernel, KernelMessage } from '@jupyterlab/services';
 import { Signal } from '@lumino/signaling';
 
+import { LOAD } from './magic';
 import {
   type AnswersReply,
   type AttachReply,
@@ -127,4 +128,15 @@ export function attach(kernel: Kernel.IKernelConnection, id: string): Promise<At
 /** Ask which answers no page is known to have whole. */
 export function answers(kernel: Kernel.IKernelConnection): Promise<AnswersReply | null> {
   return request<AnswersReply>(kernel, answersRequest());
+}
+
+/** Return what tells a message from others, so that it counts once however often it is sent. */
+export function newMark(): string {
+  return crypto.getRandomValues(new Uint32Array(4)).join('-');
+}
+
+/** Load codex_magic; where it is loaded, nobody hears of it. */
+export async function load(kernel: Kernel.IKernelConnection): Promise<void> {
+  const content = { code: LOAD, silent: true, store_history: false, stop_on_error: false };
+  await kernel.requestExecute(content).done.catch(() => undefined);
 }

@@ -14,6 +14,13 @@ export function isQuestion(source: string): boolean {
   return MAGIC.test(source.trimStart());
 }
 
+export const LOAD = '%load_ext codex_magic';
+
+/** Whether the cell loads codex_magic. */
+export function loadsCodex(source: string): boolean {
+  return /^\s*%(re)?load_ext\s+codex_magic\b/m.test(source);
+}
+
 /** Magics with Python below them. */
 const OF_PYTHON = /^%%(capture|time|timeit|prun|memit|mprun)\b/;
 

@@ -5,7 +5,7 @@ import { type ISignal, Signal } from '@lumino/signaling';
 
 import { request } from './link';
 import { listen } from './listen';
-import { cellsOf, nameOf } from './notebook';
+import { aboutOf, cellsOf } from './notebook';
 import {
   type PanelRequest,
   type Reply,
@@ -108,8 +108,11 @@ export class CodexModel implements ICodexModel {
     this.kernel?.iopubMessage.disconnect(this.onMessage, this);
     this.kernel = kernel;
     if (!kernel) {
-      this.set('none', null);
-      this.onStatus();
+      if (this.panel_) {
+        this.onStatus();
+      } else {
+        this.set('none', null);
+      }
       return;
     }
     this.set('asking', null);
@@ -150,13 +153,7 @@ export class CodexModel implements ICodexModel {
     window.clearTimeout(this.timer);
     if (this.state_ !== 'ready') {
       await panel.context.ready;
-      const about = {
-        path: panel.context.localPath,
-        notebook: nameOf(panel),
-        executor: this.executor,
-        selection: ''
-      };
-      const here = await request(kernel, hereRequest(cellsOf(panel), about));
+      const here = await request(kernel, hereRequest(cellsOf(panel), aboutOf(panel, this.executor)));
       if (kernel !== this.kernel) {
         return;
       }

@@ -8,6 +8,7 @@ import { Errands } from './errands';
 import { answers, attach, request } from './link';
 import { listen } from './listen';
 import {
+  type About,
   type AttachReply,
   type Bundle,
   type Facts,
@@ -61,6 +62,15 @@ export function cellsOf(panel: NotebookPanel): (PageCell & { source: string })[]
 /** The kernel's word for this notebook, which its metadata keeps. */
 export function nameOf(panel: NotebookPanel): string | null {
   return (panel.model?.getMetadata(METADATA) as { notebook?: string } | undefined)?.notebook ?? null;
+}
+
+/** Return what is said of a notebook along with its cells. */
+export function aboutOf(
+  panel: NotebookPanel,
+  executor: About['executor'] = 'browser',
+  selection = ''
+): About {
+  return { path: panel.context.localPath, notebook: nameOf(panel), executor, selection };
 }
 
 /** Put this data into the output of that answer while it streams, in the notebook's file. */

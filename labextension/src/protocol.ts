@@ -50,6 +50,9 @@ export type RunRequest = {
   restarted?: Ran[];
 };
 
+/** What a page says of a notebook besides its cells. */
+export type About = Pick<RunRequest, 'path' | 'notebook' | 'executor' | 'selection'>;
+
 /** A cell that is to run, unless it holds something else than `source` by then. `name`: as Codex knows it. */
 export type Step = { cell: string; name: string; source: string };
 
@@ -439,10 +442,7 @@ export function panelRequest(content: PanelRequest): PanelRequest & { protocol: 
 }
 
 /** Return what there is to say of the notebook while nothing runs in it. */
-export function hereRequest(
-  cells: readonly (PageCell & { source: string })[],
-  about: Pick<RunRequest, 'path' | 'notebook' | 'executor' | 'selection'>
-): HereRequest {
+export function hereRequest(cells: readonly (PageCell & { source: string })[], about: About): HereRequest {
   return { ...runRequest(cells, cells.length - 1, about), op: 'here', cell: '' };
 }
 
@@ -501,7 +501,7 @@ function nearest(
 export function runRequest(
   cells: readonly (PageCell & { source: string })[],
   index: number,
-  about: Pick<RunRequest, 'path' | 'notebook' | 'executor' | 'selection'>
+  about: About
 ): RunRequest {
   return {
     op: 'run',

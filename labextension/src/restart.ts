@@ -3,12 +3,11 @@ import { Notification } from '@jupyterlab/apputils';
 import { NotebookActions, type NotebookPanel } from '@jupyterlab/notebook';
 import type { Kernel, KernelMessage } from '@jupyterlab/services';
 
-import { insist } from './link';
-import { nameOf } from './notebook';
+import { insist, load } from './link';
+import { loadsCodex } from './magic';
+import { aboutOf } from './notebook';
 import { indexOf, isText } from './place';
-import { type PageCell, type Ran, type Work, runRequest } from './protocol';
-
-const LOADS = /^\s*%(re)?load_ext\s+codex_magic\b/m;
+import { type PageCell, type Ran, type Step, type Work, runRequest } from './protocol';
 
 const MOST_CHARS = 1000;
 
@@ -24,7 +23,7 @@ export async function restart(
   if (!kernel || panel.isDisposed) {
     return;
   }
-  if (!steps.some(({ source }) => LOADS.test(source))) {
+  if (!steps.some(({ source }) => loadsCodex(source))) {
     await load(kernel);
   }
   const ran = await runSteps(panel, steps);
@@ -33,13 +32,7 @@ export async function restart(
   if (panel.isDisposed || index < 0) {
     return;
   }
-  const about = {
-    path: panel.context.localPath,
-    notebook: nameOf(panel),
-    executor: 'browser',
-    selection: ''
-  } as const;
-  const reply = await insist(kernel, { ...runRequest(cells(), index, about), restarted: ran });
+  const reply = await insist(kernel, { ...runRequest(cells(), index, aboutOf(panel)), restarted: ran });
   if (!reply?.ok) {
     const trans = panel.content.translator.load('codex_magic');
     const words = trans.__(
@@ -51,17 +44,8 @@ export async function restart(
   await continueIn(panel.content.widgets[index] as CodeCell, kernel, code);
 }
 
-/** Load the extension; where it is loaded, nobody hears of it. */
-async function load(kernel: Kernel.IKernelConnection): Promise<void> {
-  const content = { code: '%load_ext codex_magic', silent: true, store_history: false, stop_on_error: false };
-  await kernel.requestExecute(content).done.catch(() => undefined);
-}
-
 /** Run cells as Run All does; those below one that the user has changed since are left. */
-async function runSteps(
-  panel: NotebookPanel,
-  steps: readonly { cell: string; name: string; source: string }[]
-): Promise<Ran[]> {
+async function runSteps(panel: NotebookPanel, steps: readonly Step[]): Promise<Ran[]> {
   const ran: Ran[] = steps.map(({ name }) => ({ name, outcome: 'none', text: '' }));
   const widgets = steps.map(({ cell }) => panel.content.widgets[indexOf(panel, cell)]);
   const changed = widgets.findIndex((cell, at) => !cell || !isText(cell.model, steps[at]?.source ?? ''));

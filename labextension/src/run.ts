@@ -4,11 +4,11 @@ import { INotebookTracker, type Notebook, NotebookActions, type NotebookPanel } 
 
 import { executorOf } from './executor';
 // eslint-disable-next-line jupyter/prefer-lazy-imports -- the cell runs at once
-import { request } from './link';
+import { newMark, request } from './link';
 // eslint-disable-next-line jupyter/prefer-lazy-imports -- and the kernel may listen a moment before it
 import { listen } from './listen';
 // eslint-disable-next-line jupyter/prefer-lazy-imports -- what stands in the page is read before the cell runs
-import { cellsOf, nameOf } from './notebook';
+import { aboutOf, cellsOf } from './notebook';
 import { type RunRequest, asksCodex, runRequest } from './protocol';
 // eslint-disable-next-line jupyter/prefer-lazy-imports -- and what it names is sent before it does
 import { regions } from './regions';
@@ -25,12 +25,7 @@ function said(
 ): RunRequest {
   const cells = cellsOf(panel);
   const asked = selections.get(cells[index]?.id ?? '') ?? selection;
-  return runRequest(cells, index, {
-    path: panel.context.localPath,
-    notebook: nameOf(panel),
-    executor,
-    selection: asked.slice(0, 10_000)
-  });
+  return runRequest(cells, index, aboutOf(panel, executor, asked.slice(0, 10_000)));
 }
 
 /** Before a cell that asks Codex runs, the kernel hears where it stands and what the page holds above it. */
@@ -83,7 +78,7 @@ const plugin: JupyterFrontEndPlugin<void> = {
       const source = cell.model.sharedModel.getSource();
       const selected = lastSelected.get(panel)?.text ?? '';
       const content = said(panel, notebook.widgets.indexOf(cell), executor, selected);
-      const once = crypto.getRandomValues(new Uint32Array(4)).join('-');
+      const once = newMark();
       return together => {
         const send = async (): Promise<void> => {
           regions.sendNamed(kernel, source);
