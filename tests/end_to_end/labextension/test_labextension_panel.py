@@ -207,14 +207,14 @@ def test_a_turn_is_steered_and_stopped_from_the_panel(opened: Opener, service: L
     running = shown.get_by_role("region", name="Running")
     expect(running).to_contain_text("cell [*]")
     running.get_by_role("button", name="Steer").click()
-    hold(service, after=3)  # the next one, which the second cell asks
+    hold(service, after=3)  # what is asked anew with the addition; the second cell's question runs to its end
     running.get_by_role("textbox", name="Add to the running answer").fill("echo: Be brief")
     visit.page.keyboard.press("Enter")
     answers = visit.page.locator(".jp-codex-answer")
     expect(answers.first).to_contain_text("You: echo: Be brief")
     expect(running).to_contain_text("repeat 3000")
     running.get_by_role("button", name="Stop").click()
-    expect(answers.last).to_contain_text("Interrupted")
+    expect(answers.first).to_contain_text("Interrupted")
     expect(running).to_have_count(0)
     service.release()
 
