@@ -63,15 +63,17 @@ export class CodexPanel extends ReactWidget {
     void this.chat.run('%codex login device');
   }
 
-  /** Go on by keys where somebody would: at what waits, else at the box to ask in, else at what is offered. */
   protected override onActivateRequest(): void {
-    void this.renderPromise?.then(() => {
-      const first = ['section .cdx-b', 'textarea', '.cdx-b']
-        .map(each => this.node.querySelector<HTMLElement>(each))
-        .find(each => each !== null);
-      first?.focus();
-    });
+    void this.renderPromise?.then(this.goOn);
   }
+
+  /** Go on by keys where somebody would: at what waits, else at the box to ask in, else at what is offered. */
+  private readonly goOn = (): void => {
+    const first = ['section .cdx-b', 'textarea', '.cdx-b']
+      .map(each => this.node.querySelector<HTMLElement>(each))
+      .find(each => each !== null);
+    first?.focus();
+  };
 
   private onThreads(): void {
     if (this.isVisible) {
@@ -87,7 +89,16 @@ export class CodexPanel extends ReactWidget {
     const { shelf, chat, threads } = this;
     return (
       <UseSignal signal={shelf.model.changed}>
-        {() => <Shelf {...shelf} chat={chat} threads={threads} signIn={() => this.signIn()} />}
+        {() => (
+          <Shelf
+            {...shelf}
+            chat={chat}
+            threads={threads}
+            node={this.node}
+            signIn={() => this.signIn()}
+            goOn={this.goOn}
+          />
+        )}
       </UseSignal>
     );
   }
@@ -96,7 +107,7 @@ export class CodexPanel extends ReactWidget {
   private readonly threads: Threads;
 }
 
-type Props = IShelf & { chat: Chat; threads: Threads; signIn(): void };
+type Props = IShelf & { chat: Chat; threads: Threads; node: HTMLElement; signIn(): void; goOn(): void };
 
 function Shelf(props: Props): React.ReactElement {
   const { model, trans, chat } = props;
@@ -104,6 +115,13 @@ function Shelf(props: Props): React.ReactElement {
   const [problem, setProblem] = React.useState('');
   const { state, status, panel } = model;
   React.useEffect(() => setView({ name: 'threads' }), [panel]);
+  // What has the focus goes when the kernel says something new, and takes it along.
+  const hadFocus = props.node.contains(document.activeElement);
+  React.useLayoutEffect(() => {
+    if (hadFocus && !props.node.contains(document.activeElement)) {
+      props.goOn();
+    }
+  });
   const act = async (content: PanelRequest): Promise<ActReply | null> => {
     const reply = await model.ask<ActReply>(content);
     setProblem(reply?.ok ? '' : (reply?.error ?? trans.__('The kernel did not answer. Try again.')));

@@ -78,10 +78,10 @@ def rows(executable: str) -> Iterator[Row]:
     with signed_in_service() as service, browser(executable) as chromium:
         with folder() as place, JupyterServer(Path(place)) as server:
             base = usual(chromium, server)
-            without = ours(chromium, server, service, SIZE, held=1)
+            without = ours(chromium, server, service, SIZE)
         with folder() as place, JupyterServer(Path(place), extended=True) as server:
-            live = ours(chromium, server, service, SIZE, held=2)
-            long = ours(chromium, server, service, 4 * SIZE, held=3)
+            live = ours(chromium, server, service, SIZE)
+            long = ours(chromium, server, service, 4 * SIZE)
     ratio, work = live.lag / base.lag, live.busy / base.busy
     growth = long.megabytes / live.megabytes
     all_there = live.is_complete and without.is_complete and long.is_complete
@@ -139,8 +139,7 @@ _WATCH_TASKS = """() => {
 }"""
 
 
-def ours(chromium: Browser, server: JupyterServer, service: LocalService, size: int, *, held: int) -> Cost:
-    """`held`: which of the service's held answers this is."""
+def ours(chromium: Browser, server: JupyterServer, service: LocalService, size: int) -> Cost:
     chars = size // DELTAS
     question = f"%%codex --context none\npace: {PER_SECOND} chars={chars}\nrepeat {size}"
     path = save_notebook(server.folder / f"ours{size}.ipynb", "%load_ext codex_magic", question)
@@ -149,7 +148,7 @@ def ours(chromium: Browser, server: JupyterServer, service: LocalService, size: 
     meter = Meter(visit)
     hold(service, after=DELTAS - 1, delta_chars=chars)
     visit.start_all()
-    service.wait_for_hold(timeout=3 * DELTAS / PER_SECOND, count=held)
+    service.wait_for_hold(timeout=3 * DELTAS / PER_SECOND)
     begun = time.monotonic()
     service.release()
     last = last_paragraph(document(size))

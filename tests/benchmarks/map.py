@@ -136,11 +136,12 @@ def killed(limited: Limited, rows: int, executor: str) -> Iterator[Row]:
 
 
 def kept(journal: Path) -> int:
+    """Rows that have an answer; the name of the default model is kept beside them."""
     if not journal.exists():
         return 0
     with closing(sqlite3.connect(f"file:{journal}?mode=ro", uri=True)) as db:
         try:
-            return int(db.execute("SELECT count(*) FROM answers").fetchone()[0])
+            return max(0, int(db.execute("SELECT count(*) FROM answers").fetchone()[0]) - 1)
         except sqlite3.OperationalError:  # it is being made
             return 0
 

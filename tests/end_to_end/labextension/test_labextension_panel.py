@@ -81,6 +81,7 @@ def test_the_panel_says_why_it_is_empty_and_what_to_do(opened: Opener) -> None:
     pictures(visit, "unloaded")
     shown.get_by_role("button", name="Load it").click()
     expect(shown).to_contain_text("No threads yet")
+    expect(shown.get_by_role("textbox", name="Ask Codex")).to_be_focused()
     expect(item(visit)).to_be_visible()
     visit.page.evaluate("window.jupyterapp.shell.currentWidget.sessionContext.shutdown()")
     expect(shown).to_contain_text("No kernel is running")
