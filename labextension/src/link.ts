@@ -122,12 +122,12 @@ export async function insist<R extends Reply>(
 
 /** Ask for an answer, and to hear the rest of it. */
 export function attach(kernel: Kernel.IKernelConnection, id: string): Promise<AttachReply | null> {
-  return request(kernel, { op: 'attach', protocol: PROTOCOL, id });
+  return insist(kernel, { op: 'attach', protocol: PROTOCOL, id });
 }
 
 /** Ask which answers no page is known to have whole. */
 export function answers(kernel: Kernel.IKernelConnection): Promise<AnswersReply | null> {
-  return request<AnswersReply>(kernel, answersRequest());
+  return insist(kernel, answersRequest());
 }
 
 /** Return what tells a message from others, so that it counts once however often it is sent. */

@@ -161,6 +161,9 @@ export class NotebookAnswers {
     for (const { id, cell } of (await answers(kernel))?.answers ?? []) {
       this.known.add(id);
       const answer = await attach(kernel, id);
+      if (!answer) {
+        this.known.delete(id); // what comes of it next is a reason to ask once more
+      }
       if (!answer?.ok || this.panel.isDisposed) {
         continue;
       }

@@ -27,7 +27,10 @@ FLAGS = [
 
 _HERE = {"127.0.0.1", "localhost", None}
 
-expect.set_options(timeout=15_000)  # a busy machine takes longer than the five seconds it has by itself
+PATIENCE_MS = 60_000
+"""A busy machine takes longer than the seconds that Playwright gives by itself."""
+
+expect.set_options(timeout=PATIENCE_MS)
 
 SCREENSHOTS = "SCREENSHOTS"
 """Names a folder that keeps the screenshots; without it they go with the test's own folder."""
@@ -57,6 +60,7 @@ class Visit:
             viewport={"width": 1100, "height": 1400}, device_scale_factor=scale
         )
         self.context.on("request", lambda request: self._note(request.url))
+        self.context.set_default_timeout(PATIENCE_MS)
         self.page: Page = self.context.new_page()
         self.page.on("websocket", self._note_socket)
         self.open()

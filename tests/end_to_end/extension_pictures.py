@@ -23,7 +23,6 @@ from tests.known import some
 from tests.peers.agent import use
 from tests.service import LocalService, start
 
-SLOW_MS = 60_000
 """For what a kernel, the codex program or a new page does, on a busy machine."""
 
 WIDTH, HEIGHT = 960, 9000
@@ -190,7 +189,7 @@ def answers(album: Album, service: LocalService) -> None:
     expect(album.cell(about).locator(".cm-focused")).to_be_visible()
     page.keyboard.type(ABOUT)
     album.run(about)
-    expect(album.cell(MENTIONS).locator(".cdx-notes")).to_contain_text("salse", timeout=SLOW_MS)
+    expect(album.cell(MENTIONS).locator(".cdx-notes")).to_contain_text("salse")
     interrupt(album, service)
     album.take(
         answer=[album.cell(QUESTION)],
@@ -204,12 +203,12 @@ def answers(album: Album, service: LocalService) -> None:
     expect(edit.locator(".cm-changedLine").first).to_be_visible()
     hold(service, after=110)
     album.begin(LIVE)
-    service.wait_for_hold(timeout=SLOW_MS / 1000)
+    service.wait_for_hold(timeout=60)
     album.press(LIVE, "Steer")
     page.keyboard.type("Use named aggregation, please.")
     album.take(change=[album.cell(QUESTION).locator(".cdx-cb"), edit], live=[album.cell(LIVE)])
     service.release()
-    expect(album.cell(LIVE).get_by_role("button", name="Retry")).to_be_visible(timeout=SLOW_MS)
+    expect(album.cell(LIVE).get_by_role("button", name="Retry")).to_be_visible()
     if album.visit.server.app == "lab":
         workbench(album)
 
@@ -244,9 +243,9 @@ def acting(album: Album) -> None:
     album.begin(TRIAL)
     card = album.visit.page.locator(".jp-codex-card")
     ready = card.get_by_role("button", name="Try first")
-    expect(ready).to_have_css("pointer-events", "auto", timeout=SLOW_MS)
+    expect(ready).to_have_css("pointer-events", "auto")
     ready.click()
-    expect(card.get_by_role("img", name="Figure 1 of the trial")).to_be_visible(timeout=SLOW_MS)
+    expect(card.get_by_role("img", name="Figure 1 of the trial")).to_be_visible()
     album.take(trial=[card])
     album.press(TRIAL, "Decline")
     expect(card).to_have_count(0)
@@ -255,9 +254,9 @@ def acting(album: Album) -> None:
 def interrupt(album: Album, service: LocalService) -> None:
     hold(service, after=80)
     album.begin(INTERRUPTED)
-    service.wait_for_hold(timeout=SLOW_MS / 1000)
+    service.wait_for_hold(timeout=60)
     album.press(INTERRUPTED, "Stop")
-    expect(album.cell(INTERRUPTED).get_by_role("button", name="Continue")).to_be_visible(timeout=SLOW_MS)
+    expect(album.cell(INTERRUPTED).get_by_role("button", name="Continue")).to_be_visible()
     service.release()
 
 
@@ -266,12 +265,12 @@ def asked(album: Album) -> None:
     album.run(LOAD)
     album.begin(AGENT)
     card = album.visit.page.locator(".jp-codex-card")
-    expect(card).to_be_visible(timeout=SLOW_MS)
+    expect(card).to_be_visible()
     expect(card.get_by_role("button", name="Approve", exact=True)).to_have_css("pointer-events", "auto")
     output = album.cell(AGENT).locator(".jp-Cell-outputWrapper")
     album.take(approval=[output.locator(".jp-codex-answer")])
     album.press(AGENT, "Decline")
-    expect(output.get_by_role("button", name="Retry")).to_be_visible(timeout=SLOW_MS)
+    expect(output.get_by_role("button", name="Retry")).to_be_visible()
     album.take(declined=[output.locator(".jp-codex-answer")])
 
 

@@ -56,10 +56,6 @@ def cells(*sources: str) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("visit", [sources], indirect=True, ids=[""])
 
 
-START_MS = 30_000
-"""For the first turn, which starts the program, on a busy machine."""
-
-
 def question(visit: Visit) -> Locator:
     return visit.page.locator(".codex-approval")
 
@@ -67,7 +63,7 @@ def question(visit: Visit) -> Locator:
 def ask(visit: Visit) -> None:
     """Run the cells until the agent asks."""
     visit.start_all()
-    expect(question(visit)).to_be_visible(timeout=START_MS)
+    expect(question(visit)).to_be_visible()
 
 
 def button(visit: Visit, label: str) -> Locator:
@@ -210,7 +206,7 @@ def test_a_turn_in_the_background_asks_when_its_cell_has_long_ended(visit: Visit
 def test_a_timed_cell_asks_by_a_typed_line(visit: Visit) -> None:
     visit.start_all()
     field = visit.page.locator(".jp-Stdin-input")
-    expect(answer(visit)).to_contain_text("Allow Codex to run this command?", timeout=START_MS)
+    expect(answer(visit)).to_contain_text("Allow Codex to run this command?")
     pictures(visit, "typed")
     field.fill("a")
     field.press("Enter")

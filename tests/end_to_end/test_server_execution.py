@@ -30,8 +30,6 @@ pytestmark = [pytest.mark.browser, pytest.mark.registry, pytest.mark.timeout(240
 LOAD = "%load_ext codex_magic"
 WORDS = "%%codex\necho: The first words, and the last ones."
 AGENT = f"%%codex --agent --provider local\n{escalated('echo written > out.txt')}"
-START_MS = 30_000
-"""For the first turn of an agent, which starts its program."""
 
 COLLABORATION = (
     "jupyter_server_ydoc",
@@ -233,7 +231,7 @@ def test_an_approval_is_typed_where_a_line_can_be(opened: Opener, server: Jupyte
         expect_one_answer(visit, "nobody to ask")
         assert not out.exists()
         return
-    expect(visit.page.locator(".jp-Stdin-prompt")).to_contain_text("echo written > out.txt", timeout=START_MS)
+    expect(visit.page.locator(".jp-Stdin-prompt")).to_contain_text("echo written > out.txt")
     field = visit.page.locator(".jp-Stdin-input")
     field.fill("a")
     field.press("Enter")

@@ -64,7 +64,7 @@ def test_five_commands_and_clicks_sign_in_answer_and_run(visit: Visit, service: 
     expect(answers).to_contain_text("The first answer")
     expect(sign_in).to_have_count(0)
     begin(visit, 2)  # 4: a question that wants to run something
-    expect(card(visit)).to_be_visible(timeout=60_000)
+    expect(card(visit)).to_be_visible()
     expect(card(visit)).to_be_in_viewport()
     expect_ready(visit)
     visit.screenshot("first-question")

@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, Locator, expect
 from tests.end_to_end.browser import SCREENSHOTS, Visit, opening
 from tests.end_to_end.held import hold
 from tests.end_to_end.lab import EXTENDED, JupyterServer
-from tests.end_to_end.labextension.test_labextension_blocks import SLOW_MS, press, sources
+from tests.end_to_end.labextension.test_labextension_blocks import press, sources
 from tests.end_to_end.labextension.test_labextension_cards import answer, button, card, expect_ready
 from tests.end_to_end.notebooks import notebook_of
 from tests.peers.agent import use
@@ -73,11 +73,11 @@ def run(visit: Visit, source: str, *, in_cell: int = -1, waits: bool = True) -> 
 def approve(visit: Visit, code: str, picture: str) -> None:
     """Have Codex run code that stays, after a yes."""
     run(visit, f"%%codex\n{use('run_python', code=code, scope='commit')}", waits=False)
-    expect(card(visit)).to_contain_text("Allow Codex to run this code?", timeout=SLOW_MS)
+    expect(card(visit)).to_contain_text("Allow Codex to run this code?")
     expect_ready(visit)
     pictures(visit, f"{picture}-card")
     button(visit, "Approve").click()
-    expect(answer(visit)).to_contain_text("approved", timeout=SLOW_MS)
+    expect(answer(visit)).to_contain_text("approved")
     visit.kernel_idle()
 
 
@@ -105,23 +105,23 @@ def test_an_analysis(visit: Visit, service: LocalService) -> None:
 
 def ask_about_a_table(visit: Visit) -> None:
     run(visit, LOAD)
-    expect(cell(visit, 0).locator("table")).to_contain_text("Lima", timeout=SLOW_MS)
+    expect(cell(visit, 0).locator("table")).to_contain_text("Lima")
     run(visit, "%%codex\nPlot the mean price of each city in @sales.")
-    expect(answer(visit)).to_contain_text("Sent: 1 cell, @sales", timeout=SLOW_MS)
+    expect(answer(visit)).to_contain_text("Sent: 1 cell, @sales")
     expect(answer(visit)).to_have_attribute("aria-busy", "false")
     pictures(visit, "answer")
 
 
 def run_code_of_the_answer(visit: Visit) -> None:
     press(visit, 0, "Run below")
-    expect(cell(visit, 2).locator("img")).to_be_visible(timeout=SLOW_MS)
+    expect(cell(visit, 2).locator("img")).to_be_visible()
     assert sources(visit)[2] == 'sales.groupby("city")["price"].mean().plot(kind="bar")'
     pictures(visit, "code")
 
 
 def approve_code_that_draws(visit: Visit) -> None:
     approve(visit, PLOT, "plot")
-    expect(cell(visit, 4).locator("img")).to_be_visible(timeout=SLOW_MS)
+    expect(cell(visit, 4).locator("img")).to_be_visible()
     assert sources(visit)[4] == PLOT
     expect(cell(visit, 3)).to_contain_text("sales: +1 column (total)")
     for text in cell(visit, 3).locator(".cm-line span", has_text="price").all():
@@ -133,11 +133,11 @@ def fix_an_error(visit: Visit) -> None:
     run(visit, 'sales["prices"].mean()')
     pictures(visit, "error")
     visit.page.get_by_role("button", name="Fix with Codex").click()
-    expect(answer(visit)).to_contain_text("what comes closest in your notebook is", timeout=SLOW_MS)
+    expect(answer(visit)).to_contain_text("what comes closest in your notebook is")
     visit.kernel_idle()
     fixed = sources(visit).index('sales["price"].mean()')
     run(visit, sources(visit)[fixed], in_cell=fixed)
-    expect(cell(visit, fixed)).to_contain_text("42.8", timeout=SLOW_MS)
+    expect(cell(visit, fixed)).to_contain_text("42.8")
     pictures(visit, "fixed")
 
 
@@ -145,7 +145,7 @@ def ask_for_a_table(visit: Visit) -> None:
     run(visit, CITY)
     run(visit, "%%codex -o cities --df --schema City\nThe two largest cities of Peru.")
     table = cell(visit, run(visit, "cities")).locator("table")
-    expect(table.locator("thead th")).to_have_text(["", "name", "people"], timeout=SLOW_MS)
+    expect(table.locator("thead th")).to_have_text(["", "name", "people"])
     expect(table.locator("tbody tr")).to_have_count(2)
     pictures(visit, "table")
 
@@ -153,10 +153,10 @@ def ask_for_a_table(visit: Visit) -> None:
 def stop_an_answer(visit: Visit, service: LocalService) -> None:
     hold(service, after=20)
     run(visit, "%%codex\nExplain how a rolling mean works.", waits=False)
-    expect(answer(visit)).to_contain_text("A scripted", timeout=SLOW_MS)
+    expect(answer(visit)).to_contain_text("A scripted")
     pictures(visit, "running")
     answer(visit).get_by_role("button", name="Stop").click()
-    expect(answer(visit)).to_contain_text("Interrupted", timeout=SLOW_MS)
+    expect(answer(visit)).to_contain_text("Interrupted")
     service.release()
     visit.kernel_idle()
     pictures(visit, "stopped")
@@ -169,11 +169,11 @@ def restart(visit: Visit) -> None:
     visit.kernel_idle()
     command = run(visit, "%codex undo")
     load = visit.page.get_by_role("button", name="Load Codex and run again")
-    expect(load).to_be_visible(timeout=SLOW_MS)
+    expect(load).to_be_visible()
     pictures(visit, "not-loaded")
     before = len(sources(visit))
     load.click()
-    expect(cell(visit, command)).to_contain_text("There is nothing to undo", timeout=SLOW_MS)
+    expect(cell(visit, command)).to_contain_text("There is nothing to undo")
     expect(load).to_have_count(0)
     assert len(sources(visit)) == before, "the first cell loads it"
     pictures(visit, "loaded")
@@ -185,12 +185,12 @@ def undo(visit: Visit) -> None:
     expect(answer(visit)).to_contain_text("sales: 200 -> 110 rows")
     run(visit, "%codex undo")
     rows = run(visit, "len(sales)")
-    expect(cell(visit, rows).locator(".jp-OutputArea-output")).to_have_text("200", timeout=SLOW_MS)
+    expect(cell(visit, rows).locator(".jp-OutputArea-output")).to_have_text("200")
     pictures(visit, "undone")
 
 
 def go_on(visit: Visit) -> None:
     run(visit, "%%codex\nWhat did I ask so far?")
-    expect(answer(visit)).to_contain_text("Plot the mean price of each city in @sales.", timeout=SLOW_MS)
+    expect(answer(visit)).to_contain_text("Plot the mean price of each city in @sales.")
     expect(answer(visit)).to_contain_text("Explain how a rolling mean works.")
     pictures(visit, "on")

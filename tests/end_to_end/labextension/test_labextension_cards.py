@@ -26,8 +26,6 @@ LOAD = "%load_ext codex_magic\n%codex provider local"
 WRITE = escalated("echo written > out.txt")
 BLOCKING = f"%%time\nget_ipython().run_cell_magic('codex', '--agent', {WRITE!r})"
 AWAITING = f"%%codex --agent\n{WRITE}"
-START_MS = 30_000
-"""For the first turn, which starts the program, on a busy machine."""
 
 
 @pytest.fixture
@@ -54,7 +52,7 @@ def answer(visit: Visit) -> Locator:
 def ask(visit: Visit) -> None:
     """Run the cells until the agent asks."""
     visit.start_all()
-    expect(card(visit)).to_be_visible(timeout=START_MS)
+    expect(card(visit)).to_be_visible()
     expect_ready(visit)
 
 
@@ -107,14 +105,14 @@ def test_a_command_that_runs_has_a_dot_and_what_one_that_failed_printed_scrolls(
     visit = opened(f"%%codex --agent\n{use('exec_command', cmd=waiting, yield_time_ms=600_000)}")
     visit.start_all()
     running = answer(visit).locator(".jp-codex-running")
-    expect(running).to_have_text("Running", timeout=START_MS)
+    expect(running).to_have_text("Running")
     motion = "verb => getComputedStyle(verb, '::before').animationName"
     assert running.evaluate(motion) == "jp-codex-running"
     visit.page.emulate_media(reduced_motion="reduce")
     assert running.evaluate(motion) == "none"
     (visit.server.folder / "go.txt").touch()
     output = answer(visit).locator("details[open] pre")
-    expect(output).to_contain_text("40", timeout=START_MS)
+    expect(output).to_contain_text("40")
     expect(running).to_have_count(0)
     scrolled = "pre => [pre.scrollHeight > pre.clientHeight, pre.clientHeight < 300, pre.scrollTop]"
     assert output.evaluate(scrolled) == [True, True, 0], "it begins at its end"
@@ -131,11 +129,11 @@ def test_a_card_is_there_again_after_a_reload_and_an_hour_later_and_a_person_say
         page = context.new_page()
         page.clock.install()
         page.goto(visit.server.page(visit.path.name))
-        expect(card(page)).to_be_visible(timeout=START_MS)
+        expect(card(page)).to_be_visible()
         page.clock.fast_forward("01:00:00")
         expect(card(page)).to_contain_text("echo written > out.txt")
         visit.open()
-        expect(card(visit)).to_be_visible(timeout=START_MS)
+        expect(card(visit)).to_be_visible()
         expect(button(page, "Approve")).to_have_css("pointer-events", "auto")
         card(page).get_by_role("alert").focus()
         page.keyboard.press("w")
@@ -183,9 +181,9 @@ def test_two_questions_at_once_and_one_in_the_background_each_get_an_answer_of_t
         f"%%codex --agent --background --new\n{TWICE}", f"%%codex --agent --background --new\n{WRITE}"
     )
     visit.start_all()
-    expect(card(visit)).to_have_count(2, timeout=START_MS)
+    expect(card(visit)).to_have_count(2)
     first, second = card(visit).nth(0), card(visit).nth(1)
-    expect(first).to_contain_text("1 of 2", timeout=START_MS)
+    expect(first).to_contain_text("1 of 2")
     pictures(visit, "several")
     first.get_by_role("button", name="Decline", exact=True).click()
     expect(first).not_to_contain_text("1 of 2")
@@ -206,7 +204,7 @@ def test_a_click_that_was_meant_for_something_else_approves_nothing(opened: Open
         if (button && !window.clicked) { window.clicked = true; button.click(); }
     }).observe(document.body, { childList: true, subtree: true })""")
     visit.start_all()
-    expect(card(visit)).to_be_visible(timeout=START_MS)
+    expect(card(visit)).to_be_visible()
     assert visit.page.evaluate("window.clicked")
     expect(button(visit, "Approve")).to_have_css("pointer-events", "auto")
     visit.page.evaluate("document.querySelector('.jp-codex-card .cdx-pri').click()")  # no person's
@@ -236,7 +234,7 @@ def action(visit: Visit, label: str) -> Locator:
 def test_an_answer_is_steered_stopped_continued_and_asked_for_again(opened: Opener) -> None:
     visit = opened(SLOW)
     visit.start_all()
-    action(visit, "Steer").click(timeout=START_MS)
+    action(visit, "Steer").click()
     field = answer(visit).get_by_label("Add to the running answer")
     field.fill("repeat 30000")
     pictures(visit, "steer")
@@ -311,7 +309,7 @@ def test_a_card_shows_what_would_run_and_runs_nothing_of_it(opened: Opener) -> N
         text = Question(request, "/").text
         passage = card(visit).locator(".jp-codex-passage")
         beginning = text.passages[0].text[:20]
-        expect(passage).to_contain_text(beginning, timeout=START_MS)
+        expect(passage).to_contain_text(beginning)
         drawn = passage.evaluate(DRAWN)
         assert drawn == text.passages[0].text
         whole = request.command if isinstance(request, CommandApproval) else LONG_DIFF.removesuffix("\n")

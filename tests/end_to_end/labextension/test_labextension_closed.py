@@ -12,7 +12,6 @@ from tests.end_to_end.browser import Opener, Visit
 from tests.end_to_end.lab import EXTENDED
 from tests.end_to_end.labextension.test_labextension_cells import (
     LOAD,
-    SLOW_MS,
     SOURCE,
     answer,
     card,
@@ -58,17 +57,17 @@ def open_again(visit: Visit) -> None:
 def test_its_card_is_there_again_and_is_answered_once(opened: Opener, name: str) -> None:
     order, title, label = CHANGES[name]
     visit = opened(order)
-    expect(box(visit)).to_contain_text(title, timeout=SLOW_MS)
+    expect(box(visit)).to_contain_text(title)
     before = sources(visit)
     close(visit)
     open_again(visit)
-    expect(box(visit)).to_contain_text(title, timeout=SLOW_MS)
+    expect(box(visit)).to_contain_text(title)
     expect(box(visit)).to_have_count(1)
     assert sources(visit) == before
     press(box(visit), label)
-    expect(box(visit)).to_have_count(0, timeout=SLOW_MS)
-    expect(answer(visit)).to_contain_text("approved", timeout=SLOW_MS)
-    expect(answer(visit)).to_have_attribute("aria-busy", "false", timeout=SLOW_MS)
+    expect(box(visit)).to_have_count(0)
+    expect(answer(visit)).to_contain_text("approved")
+    expect(answer(visit)).to_have_attribute("aria-busy", "false")
     assert DONE[name](sources(visit), before)
 
 

@@ -49,7 +49,7 @@ def begun(visit: Visit, service: LocalService, after: int) -> Visit:
 
 
 def settle(visit: Visit) -> None:
-    expect(answer(visit)).to_have_attribute("aria-busy", "false", timeout=30_000)
+    expect(answer(visit)).to_have_attribute("aria-busy", "false")
 
 
 def test_an_answer_reads_as_jupyterlab_renders_it_in_one_piece(opened: Opener, service: LocalService) -> None:

@@ -268,7 +268,7 @@ def test_a_question_that_waits_is_reviewed_at_its_card_and_never_answered_in_the
     shown = show(visit)
     visit.run_all()
     waits = shown.get_by_role("region", name="Needs your approval")
-    expect(waits).to_contain_text("echo written > out.txt", timeout=30_000)
+    expect(waits).to_contain_text("echo written > out.txt")
     expect(item(visit)).to_contain_text("1 approval waiting")
     assert not waits.get_by_role("button", name="Approve").count()
     pictures(visit, "waiting")
@@ -291,7 +291,7 @@ def test_what_the_panels_own_question_asks_is_reviewed_in_a_dialog(opened: Opene
     box.fill(escalated("echo written > out.txt"))
     box.press("Enter")
     waits = shown.get_by_role("region", name="Needs your approval")
-    expect(waits).to_contain_text("echo written > out.txt", timeout=30_000)
+    expect(waits).to_contain_text("echo written > out.txt")
     expect(shown.get_by_role("button", name="Approve")).to_have_count(0)
     waits.get_by_role("button", name="Review").click()
     card = visit.page.get_by_role("dialog").locator(".jp-codex-card")
@@ -299,7 +299,7 @@ def test_what_the_panels_own_question_asks_is_reviewed_in_a_dialog(opened: Opene
     pictures(visit, "dialog")
     card.get_by_role("button", name="Approve", exact=True).click()
     expect(card).to_have_count(0)
-    expect(shown.locator(".cdx-turn")).to_contain_text("Ran echo written > out.txt", timeout=30_000)
+    expect(shown.locator(".cdx-turn")).to_contain_text("Ran echo written > out.txt")
 
 
 def test_in_320_pixels_nothing_is_cut_off(opened: Opener) -> None:

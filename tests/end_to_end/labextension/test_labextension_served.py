@@ -11,7 +11,7 @@ from tests.end_to_end.browser import Visit
 from tests.end_to_end.held import hold
 from tests.end_to_end.lab import EXTENDED, JupyterServer, served
 from tests.end_to_end.notebooks import save_notebook
-from tests.end_to_end.test_server_execution import AGENT, LOAD, SERVERS, START_MS, WORDS, saved_answer, until
+from tests.end_to_end.test_server_execution import AGENT, LOAD, SERVERS, WORDS, saved_answer, until
 from tests.environments import python_of
 from tests.service import LocalService
 
@@ -73,7 +73,7 @@ def begun(opened: Callable[[str], Visit], service: LocalService) -> Iterator[Cal
         ask(visit)
         expect(answer(visit)).to_contain_text("The first words")
         # What a server loses on its way is asked for once more.
-        expect(answer(visit)).to_have_attribute("aria-busy", "true", timeout=15_000)
+        expect(answer(visit)).to_have_attribute("aria-busy", "true")
         expect(answer(visit)).not_to_contain_text("the last ones")
         return visit
 
@@ -129,7 +129,7 @@ def test_the_answers_own_button_stops_it(begun: Callable[[], Visit]) -> None:
 def test_a_page_that_is_loaded_again_goes_on(begun: Callable[[], Visit], service: LocalService) -> None:
     visit = begun()
     visit.open()
-    expect(answer(visit)).to_contain_text("The first words", timeout=15_000)
+    expect(answer(visit)).to_contain_text("The first words")
     service.release()
     expect_one_answer(visit, "The first words, and the last ones.")
 
@@ -147,7 +147,7 @@ def test_a_card_is_answered_while_its_cell_runs(opened: Callable[[str], Visit]) 
     ):
         ask(visit)
         button = (answer(visit) if choice == "Stop" else card).get_by_role("button", name=choice, exact=True)
-        expect(card).to_have_count(1, timeout=START_MS)
+        expect(card).to_have_count(1)
         expect(button).to_have_css("pointer-events", "auto")
         button.click()
         expect(card).to_have_count(0)

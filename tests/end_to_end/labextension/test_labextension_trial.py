@@ -34,12 +34,12 @@ def visit(chromium_browser: Browser, server: JupyterServer) -> Iterator[Visit]:
 
 def test_the_card_comes_again_with_the_figure_and_what_would_differ(visit: Visit) -> None:
     visit.start_all()
-    expect(card(visit)).to_be_visible(timeout=60_000)
+    expect(card(visit)).to_be_visible()
     expect_ready(visit)
     visit.screenshot("try-first")
     button(visit, "Try first").click()
     picture = card(visit).get_by_role("img", name="Figure 1 of the trial")
-    expect(picture).to_be_visible(timeout=60_000)
+    expect(picture).to_be_visible()
     expect_ready(visit)
     assert picture.evaluate("image => image.complete && image.naturalWidth > 100")
     expect(card(visit)).to_contain_text("tried")
