@@ -30,6 +30,7 @@ from ..protocol.ids import new_id
 from ..protocol.plain import shorten
 from ..protocol.policy import policy_bounds
 from ..protocol.settings import Settings
+from ..responses.catalog import Catalog, find_model
 from ..responses.client import AsyncClient, Usage, fetch_usage
 from ..responses.provider import Provider, chatgpt
 from ..threads.codex import AsyncThread
@@ -564,6 +565,17 @@ class Session:
                 provider=self.provider,
             )
         return self._suggestions
+
+    def model_in_use(self) -> str:
+        """Return the model that a question goes to; empty where only the service knows its default."""
+        model = None if self.settings.model else Catalog(self.provider(), self.env).in_use(None)
+        return model.slug if model is not None else self.settings.model
+
+    async def check_model(self, name: str) -> None:
+        """Raise ModelNotFoundError for a name that is not in the provider's list, if it has one."""
+        models = await self.codex.models(provider=self.provider(), include_hidden=True)
+        if models:
+            find_model([*models], name)
 
     async def usage(self, provider: Provider) -> Usage:
         """Ask the service what is left of the plan. Raises ConfigurationError where there is none."""
