@@ -96,9 +96,8 @@ def _quoted_files(shell: InteractiveShell, typed: re.Match[str]) -> Iterator[Off
 def _keys(shell: InteractiveShell, typed: re.Match[str]) -> Iterator[Offer]:
     base, mark, begin = typed.groups()
     for key, value in entries(_value(shell.user_ns, base)):
-        text = (
-            repr(key) if mark == "'" else f'"{key}"' if isinstance(key, str) and '"' not in key else repr(key)
-        )
+        is_plain = mark != "'" and isinstance(key, str) and '"' not in key
+        text = f'"{key}"' if is_plain else repr(key)
         if str(key).startswith(begin):
             yield f"{base}[{text}]", value
 
@@ -176,9 +175,8 @@ def entries(value: Any) -> Iterator[tuple[Any, Any]]:
     elif type_name(value).startswith(_FRAME_PACKAGES) and type_name(value).endswith("Frame"):
         kinds = getattr(value, "dtypes", None)
         kinds = list(kinds) if kinds is not None else []
-        yield from islice(
-            ((name, _Word(kind)) for name, kind in zip(map(str, value.columns), kinds, strict=False)), MOST
-        )
+        columns = zip(map(str, value.columns), map(_Word, kinds), strict=False)
+        yield from islice(columns, MOST)
 
 
 def _attributes(value: Any) -> Iterator[Offer]:
@@ -201,16 +199,14 @@ def _files(begin: str) -> list[Offer]:
     folder, slash, name = begin.rpartition("/")
     try:
         with os.scandir(Path(folder + slash or ".").expanduser()) as entries:
-            return sorted(
-                (
-                    f"{folder}{slash}{entry.name}{'/' if entry.is_dir() else ''}",
-                    _Word("folder" if entry.is_dir() else "file"),
-                )
-                for entry in islice(entries, 10 * MOST)
-                if entry.name.startswith(name) and (entry.name[0] != "." or name[:1] == ".")
-            )
+            kinds = {entry.name: entry.is_dir() for entry in islice(entries, 10 * MOST)}
     except OSError:
         return []
+    begun = [each for each in kinds if each.startswith(name) and (each[0] != "." or name[:1] == ".")]
+    return sorted(
+        (f"{folder}{slash}{each}{'/' * kinds[each]}", _Word("folder" if kinds[each] else "file"))
+        for each in begun
+    )
 
 
 def _with_words(offers: Iterable[Offer]) -> Iterator[tuple[str, str]]:
