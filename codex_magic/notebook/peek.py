@@ -34,7 +34,7 @@ def show_dry(session: Session, task: Task) -> Steps[None]:
     _show(session, request, "Not sent. This would be the request:")
 
 
-def show_sent(session: Session) -> Steps[None]:
+def show_sent(session: Session, _: str) -> Steps[None]:
     """Show what the last question was sent with."""
     if session.sent is None:
         session.screen.say("Nothing was sent since this kernel started. Look before you ask: `%%codex --dry`")
