@@ -96,6 +96,7 @@ class _Secrets:
             if span.is_whole or "://" not in span.secret:
                 yield _Place(span.begin, span.end, span.secret, self.named[span.secret].name, span.is_whole)
         lower = _lower(text)
+        begins = {*begins, *(found.end() for found in _ESCAPE.finditer(text))}
         for kind in _FORMATS:
             for begin, end in kind.places(text, lower, begins):
                 value = text[begin:end]
@@ -257,7 +258,11 @@ def _apart(places: Iterable[_Place]) -> list[_Place]:
     return merged
 
 
-_BREAK = re.compile(r"\r?\n|\\r\\n|\\n|\Z")
+_BREAK = re.compile(r"""\r?\n|\\r\\n|\\n|["'] ?\+ ?[bfr]?["']|\Z""")
+_ESCAPE = re.compile(
+    r"\\[abfnrtv]|\\u[0-9a-fA-F]{4}|\\x[0-9a-fA-F]{2}|%[0-9a-fA-F]{2}|&(?:\w{2,6}|#\d{2,5});|\x1b\[[\d;]{0,20}m"
+)
+"""What is written for another character, or colours a text: a word begins after it."""
 _CUT_CHARS = range(11, 4, -1)
 """Characters of a beginning that are enough where it is cut off; from 12 on the secrets' own matcher finds it."""
 _WORDS = re.compile("[a-z ]+")
@@ -345,6 +350,20 @@ def _format(name: str, words: str, pattern: str, *, before: int = 0) -> _Format:
 _ASSIGNED = r"""[\\"'\]]{0,5}\s{0,3}[=:]\s{0,3}[\\"']{0,4}"""
 _BODY = r"""(?:(?:\\[nrt]|[\s"'+,\\│┃|>#]){0,60}[A-Za-z0-9+/=]{16,})"""
 
+_IN_STRING = r"(?:\{(?=[^}\s.()]{0,200}\d))?([^;\s'\"{}&]{4,200})"
+"""A value of a connection string; in braces a template's, unless it looks like none."""
+
+_SECRET_NAME = (
+    r"(?i:(?:passw(?:or)?d|pwd|passphrase|secret(?:[_-]?key)?|(?:api|access|private|account|secret|license|auth|subscription)"
+    r"[_-]?key|token|credential|signature)(?:_?\d{1,2})?)"
+)
+_BARE = (
+    r"[bfru]{0,2}[\\\"']{0,5}(?!(?:[a-z][a-z0-9]*|[A-Z][A-Z0-9]*)(?:_[A-Za-z0-9]+)+(?![\w+/=-]))"
+    r"(?=[^\s&;,\"'\\]{0,400}\d)(?=[^\s&;,\"'\\]{0,400}[A-Za-z])"
+    r"([A-Za-z0-9_+/=~!@$%^*-]{16,400})(?=[\s&;,\"'<>)}\]#\\|`]|$)"
+)
+"""A value without blanks that looks like a key: long, with letters and digits, and no identifier."""
+
 # One group at most: the part that is secret.
 _FORMATS = [
     _format(
@@ -363,9 +382,13 @@ _FORMATS = [
     _format("a Google API key", "aiza", r"\bAIza[0-9A-Za-z_-]{35}"),
     _format("a Google token", "ya29. 1//0", r"\bya29\.[0-9A-Za-z_-]{20,}|\b1//0[0-9A-Za-z_-]{40,}"),
     _format("a Google client secret", "gocspx-", r"\bGOCSPX-[0-9A-Za-z_-]{28}"),
-    _format("an Azure storage key", "accountkey=", r"AccountKey=([A-Za-z0-9+/]{86}==)"),
+    _format(
+        "an Azure storage key",
+        "accountkey account_key credential",
+        rf"(?i:account_?key|credential){_ASSIGNED}([A-Za-z0-9+/]{{86}}==)",
+    ),
     _format("an Azure access key", "sharedaccesskey=", r"SharedAccessKey=([A-Za-z0-9+/]{43}=)"),
-    _format("an Azure signature", "sig=", r"(?<=[?&])sig=([A-Za-z0-9%+/]{43,}(?:=|%3[Dd])?)"),
+    _format("an Azure signature", "sig=", r"\bsig=([A-Za-z0-9%+/]{43,}(?:=|%3[Dd])?)"),
     _format(
         "an Azure client secret", "q~", r"(?<![\w~.-])[A-Za-z0-9_~.-]{3}\dQ~[A-Za-z0-9_~.-]{31,34}", before=4
     ),
@@ -454,13 +477,31 @@ _FORMATS = [
     _format(
         "a password in an address",
         "://",
-        r"://[^\s:@/'\"<>`]{0,100}:([^\s@/'\"<>`]{3,200})@(?=[\w\[])",
+        r"://[^\s:@/'\"<>`]{0,100}:([^\s/'\"<>`]{3,200}(?=@[\w\[])"
+        r"|(?!\d{1,5}/)[^\s/@'\"<>`]{1,100}(?:/[^\s/@'\"<>`]{0,100}){1,3})@(?=[\w\[])",
+    ),
+    _format(
+        "a token in an address",
+        "://",
+        r"://(?=[^\s:@/]{0,200}\d)(?=[^\s:@/]{0,200}[A-Za-z])([A-Za-z0-9_-]{20,200})(?::[^\s@/'\"<>`]{0,100})?@(?=[\w\[])",
+    ),
+    _format("a password in an address", "jdbc:oracle:", r"jdbc:oracle:\w{3,4}:\w{1,60}/([^\s@/'\"]{3,200})@"),
+    _format(
+        "a password in a .netrc",
+        "machine default",
+        r"\b(?:machine\s{1,20}\S{1,200}|default)\s{1,20}login\s{1,20}\S{1,200}\s{1,20}password\s{1,20}(\S{4,200})",
     ),
     _format(
         "a password in a connection string",
         "server data host uid user dbname",
         r"(?i:\b(?:server|data source|host|hostaddr|uid|user|user id|dbname)\s?=[^;\n=]{1,100}[; ]"
-        r"(?:[\w ]{1,40}=[^;\n=]{1,100}[; ]){0,8}\s?(?:password|pwd)\s?=\s?)([^;\s'\"]{4,200})",
+        rf"(?:[\w ]{{1,40}}=[^;\n=]{{1,100}}[; ]){{0,8}}\s?(?:password|pwd)\s?=\s?){_IN_STRING}",
+    ),
+    _format(
+        "a password in a connection string",
+        "password pwd",
+        rf"(?i:(?:password|pwd)\s?=\s?){_IN_STRING}}}?"
+        r"(?=[; ]\s?(?i:server|data source|host|hostaddr|port|uid|user|user id|dbname|database|encrypt)\s?=)",
     ),
     _format(
         "an authorization header",
@@ -475,6 +516,49 @@ _FORMATS = [
         r"[\"']?\]?\s{0,3}[=:]\s{0,3}[rb]?(\\{0,3}[\"'])(?=[^\"'\n]{0,100}\d)(?=[^\"'\n]{0,100}[A-Za-z])([^\s\"'\\]{8,200})\1",
     ),
     _format(
+        "a password in code",
+        "passw pwd secret token credential signature api_key api-key apikey access_key access-key accesskey private_key "
+        "account_key accountkey license_key auth_key subscription-key subscription_key",
+        rf"{_SECRET_NAME}(?:: ?str)?{_ASSIGNED}{_BARE}",
+    ),
+    _format(
+        "a password of a command",
+        "--",
+        r"--(?:[a-z]{1,20}-)?(?:password|passwd|token|secret|api-?key|access-key)(?:=|\s{1,3})[\"']?"
+        r"(?=[^\s\"']{0,200}\d)(?=[^\s\"']{0,200}[A-Za-z])([^\s\"'$<{(\[\\]{8,200})",
+    ),
+    _format(
+        "a password of a command",
+        "curl",
+        r"curl\b[^\n]{0,200}?\s(?:-u|--user)\s{0,3}[\"']?[^\s:\"'$<{]{1,100}:([^\s\"'$<{]{4,200})",
+    ),
+    _format(
+        "a password of a command",
+        "mysql",
+        r"mysql(?:dump|admin|sh)?\b[^\n]{0,200}?\s-p(?=[^\s\"']{0,200}\d)([^\s\"'$<{-][^\s\"'$<{]{5,200})",
+    ),
+    _format(
+        "a password in a request",
+        "auth",
+        r"(?i:auth\s?=\s?|basicauth)\(\s?[\"'][^\"'\n]{1,100}[\"'],\s?[\"']([^\s\"']{4,200})[\"']",
+    ),
+    _format(
+        "a Docker password",
+        "auth",
+        r'auth\\{0,3}"\s?:\s?\\{0,3}"(?=[A-Za-z+/]{0,200}\d)([A-Za-z0-9+/]{12,400}={0,2})\\{0,3}"',
+    ),
+    _format(
+        "a password in XML",
+        "<pass <secret <token",
+        r"<(?:password|passwd|secret|token)>([^\s<>{}$]{6,200})</",
+    ),
+    _format(
+        "a Weights & Biases key",
+        "wandb",
+        r"(?i:wandb[\w.( ]{0,20}key)[\"'\]]{0,2}\s?[=:]\s?[\"']?([0-9a-f]{40})\b",
+    ),
+    _format("a Fernet key", "fernet(", r"Fernet\(\s?b?[\"']([A-Za-z0-9_-]{43}=)"),
+    _format(
         "an API key in a header",
         "x-api x-auth x-access",
         rf"(?i:x-(?:api|auth|access)-(?:key|token)){_ASSIGNED}(?=[A-Za-z._~+/-]{{0,200}}\d)([A-Za-z0-9._~+/=-]{{16,}})",
@@ -484,7 +568,7 @@ _FORMATS = [
 _DUMMIES = frozenset(
     """password passwd passwort pass pwd pw secret user username name test testing example changeme token key mypassword
     your_password your-password yourpassword my_password tiger guest postgres root admin foo bar baz dummy none null port
-    userpass""".split()
+    userpass x-oauth-basic""".split()
 )
 _TEMPLATE = re.compile(
     r"(?i:(?:my)?(?:password|secret|passwort|key|token)[_-]?\d{0,4})|[\[<{(*%$].*|(.)\1*|.*(?:\{\w*\}|\$\w).*|(?i:.*example.*|x+|.*\.{3}|your.*|.*x{6,}.*)",

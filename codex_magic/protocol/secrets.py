@@ -36,9 +36,12 @@ _MOST = 48
 _GRAMS = re.compile("." * _GRAM, re.DOTALL)
 _RUN = re.compile(rf"[!-~]{{{LEAST},}}")
 _GAP = re.compile(r"(?:\\[nrt]|%20|%0[aAdD]|[\s'\"\\]){1,100}")
-_ESCAPE = re.compile(r"(?:%|\\u00|\\x)([0-9a-fA-F]{2})|\\([\"'/\\])|&#x([0-9a-fA-F]{2});|&#(\d{2,3});")
+_ESCAPE = re.compile(
+    r"(?:%|\\u00|\\x)([0-9a-fA-F]{2})|\\([\"'/\\])|&#x([0-9a-fA-F]{2});|&#(\d{2,3});|&(amp|lt|gt|quot|apos);"
+)
+_NAMED = {"amp": "&", "lt": "<", "gt": ">", "quot": '"', "apos": "'"}
 _OPEN_ESCAPE = re.compile(
-    r"(?:%[0-9a-fA-F]?|\\(?:u[0-9a-fA-F]{0,3}|x[0-9a-fA-F]?)?|&(?:#x?[0-9a-fA-F]{0,3})?)\Z"
+    r"(?:%[0-9a-fA-F]?|\\(?:u[0-9a-fA-F]{0,3}|x[0-9a-fA-F]?)?|&(?:#x?[0-9a-fA-F]{0,3}|[a-z]{0,4})?)\Z"
 )
 
 _SECRET_NAME = re.compile(
@@ -156,8 +159,11 @@ class Known:
             places: Sequence[int] = range(len(word) + 1)
             matches = [(match, places) for match in self.matches(word.lower())]
             if _ESCAPE.search(word):
-                plain, places = _decoded(word)
-                matches += [(match, places) for match in self.matches(plain.lower())]
+                # What looks like `%fe` may be the secret's own, where only its quotes or `&` are escaped.
+                for each in (word, *((word.replace("%", "\0"),) if "%" in word else ())):
+                    plain, places = _decoded(each)
+                    plain = plain.replace("\0", "%").lower()
+                    matches += [(match, places) for match in self.matches(plain)]
                 matches.sort(key=lambda pair: (pair[1][pair[0].begin], -pair[1][pair[0].end]))
             for match, places in matches:
                 begin, end = run.start() + places[match.begin], run.start() + places[match.end]
@@ -237,7 +243,7 @@ def _decoded(text: str) -> tuple[str, list[int]]:
     done = 0
     for escape in _ESCAPE.finditer(text):
         code = escape[1] or escape[3]
-        character = chr(int(code, 16)) if code else escape[2] or chr(int(escape[4]))
+        character = chr(int(code, 16)) if code else escape[2] or _NAMED.get(escape[5]) or chr(int(escape[4]))
         plain += text[done : escape.start()], character
         places += *range(done, escape.start()), escape.start()
         done = escape.end()

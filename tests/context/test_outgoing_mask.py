@@ -53,6 +53,8 @@ def values() -> list[str]:
         'with "quotes" & \\ 1',
         "tab\there is 1 line",
         "密码是一二三四五六七",
+        "aB3&cD4eF5gH6iJ<7kL8mN9",
+        'aB3%cDh&"rT5%eFgH6iJ',
     ]
     made += ["\n".join(["-----BEGIN KEY-----", *(chars(64) for _ in range(4)), "-----END KEY-----"])]
     return made
@@ -108,6 +110,33 @@ FORMATS: dict[str, tuple[str, Callable[[], str]]] = {
     "Kaggle": ('{"username":"ana","key":"{}"}', lambda: chars(32, LOWER_HEX)),
     "Grafana": ("{}", lambda: f"glsa_{chars(32)}_a1b2c3d4"),
     "Supabase": ("{}", lambda: "sbp_" + chars(40, LOWER_HEX)),
+    ".netrc": ("machine api.a.org\n  login ana\n  password {}\n", lambda: chars(14)),
+    "token in an address": ("git clone https://{}@git.a.org/b", lambda: chars(36) + "a1"),
+    "token before a user": ("https://{}:x-oauth-basic@git.a.org/b", lambda: chars(36) + "a1"),
+    "password with @": ("postgres://ana:{}@db/main", lambda: f"{chars(9)}@{chars(9)}"),
+    "password with /": ("postgres://ana:{}@db/main", lambda: f"a{chars(9)}/{chars(9)}"),
+    "ODBC first": ("Driver=x;PWD={};Server=a;UID=b", lambda: chars(14)),
+    "ODBC in braces": ("Server=a;Uid=b;Pwd={{}};", lambda: chars(12) + "a1"),
+    "libpq first": ("password={} host=db user=app", lambda: chars(14)),
+    "JDBC": ("jdbc:mysql://h/db?user=ana&password={}", lambda: chars(16) + "a1"),
+    "Oracle": ("jdbc:oracle:thin:ana/{}@//h:1521/x", lambda: chars(12)),
+    "parameter": ("https://a.org/v1?page=1&access_token={}&b=c", lambda: chars(30) + "a1"),
+    "AWS signature": ("https://b.s3.amazonaws.com/k?X-Amz-Signature={}", lambda: "a1" + chars(62, LOWER_HEX)),
+    "Azure signature in HTML": ("?sv=1&amp;ss=b&amp;sig={}%3D", lambda: chars(43)),
+    "Azure account": ("{'account_key': '{}=='}", lambda: chars(86, LETTERS + "+/")),
+    "printed environment": ("HOME=/home/ana\nOTHER_TOKEN={}\nA=1", lambda: chars(30) + "a1"),
+    "YAML": ("db:\n  password: {}\n", lambda: chars(20) + "a1"),
+    "f-string": ('password = f"{}"', lambda: chars(20) + "a1"),
+    "annotated": ('api_key: str = "{}"', lambda: chars(20) + "a1"),
+    "option": ("!tool login --token {} x", lambda: chars(20) + "a1"),
+    "curl": ("curl -s -u ana:{} https://a.org", lambda: chars(16)),
+    "mysql": ("mysql -u ana -p{} db", lambda: chars(16) + "a1"),
+    "basic auth": ("get(url, auth=('ana', '{}'))", lambda: chars(16)),
+    "Docker sign-in": ('{"auths": {"a.io": {"auth": "{}"}}}', lambda: chars(30) + "a1=="),
+    "XML": ("<password>{}</password>", lambda: chars(16)),
+    "W&B": ("wandb.login(key='{}')", lambda: chars(40, LOWER_HEX)),
+    "Fernet": ("Fernet(b'{}=')", lambda: chars(43)),
+    "Azure OpenAI": ("-H 'api-key: {}'", lambda: "a1" + chars(30, LOWER_HEX)),
 }
 """Keys of known formats, and the text that each stands in: what the mask has never seen before."""
 
@@ -168,7 +197,7 @@ def left(text: str, value: str) -> str:
 
 @pytest.mark.parametrize("place", PLACES)
 def test_no_secret_of_the_environment_leaves(place):
-    """46 values in 20 places each."""
+    """48 values in 20 places each."""
     mask = OutgoingMask(environment_secrets({f"KEY_{n}": value for n, value in enumerate(VALUES)}))
     for value in VALUES:
         text = mask(f"Before it.\n\n{PLACES[place](value)}\n\nAfter it.")
@@ -198,6 +227,29 @@ def test_no_key_of_a_known_format_leaves(kind, place):
 def test_no_key_of_a_known_format_leaves_over_lines(kind, place):
     around, key = FORMATS[kind][0], FORMATS[kind][1]()
     assert left(OutgoingMask()(PLACES[place](around.replace("{}", key))), key) == ""
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\x1b[38;5;28m{}\x1b[0m",
+        repr("settings:\n{}"),
+        "settings%3A{}%26a%3Db",
+        "<b>&quot;{}&quot;</b>",
+        json.dumps("ü{}"),
+        'key = "{}"',
+    ],
+)
+@pytest.mark.parametrize("kind", ["GitHub", "OpenAI project", "AWS key", "Google", "Hugging Face"])
+def test_a_word_begins_after_a_colour_and_after_what_stands_for_another_character(text, kind):
+    key = FORMATS[kind][1]()
+    assert left(OutgoingMask()(text.replace("{}", key)), key) == ""
+
+
+def test_a_key_of_two_strings_is_one():
+    key = FORMATS["OpenAI project"][1]()
+    for joined in (f'"{key[:30]}" + "{key[30:]}"', f"'{key[:30]}' + f'{key[30:]}'"):
+        assert left(OutgoingMask()(f"client({joined})"), key) == ""
 
 
 def ordinary() -> dict[str, str]:
@@ -241,6 +293,9 @@ def ordinary() -> dict[str, str]:
     texts["documents"] = (
         "Set `OPENAI_API_KEY=sk-...` or password=os.environ['DB_PASSWORD']; postgresql://user:password@localhost/db, "
         "https://<user>:<token>@host, Authorization: Bearer $TOKEN, `-----BEGIN PRIVATE KEY-----` begins a key, "
+        "token=my_token_variable_2, api_key=config.api_key_v2, secret = SECRET_NAME_OF_2024, key: customer_key_2024_v1, "
+        "password = make_password2(user), http://localhost:8888/tree/ana@a.org, docker run -u 1000:1000, --token $TOKEN_2, "
+        "mkdir -p data2024/raw_files, Pwd={settings.pw2}; auth=(user, password), token: Token2Type = None, "
         "AKIAIOSFODNN7EXAMPLE, sk-proj-xxxxxxxxxxxxxxxxxxxxxxxxxxxxxx, mysql://{user}:{password}@{host}/x, token='your-token'"
     )
     return texts
