@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import io
 import sys
 from collections.abc import Sequence
 
 from .display.table import aligned, without_marks
 from .doctor.examination import Case, examine
-from .doctor.findings import HEADS, exit_code, report, rows, summary
+from .doctor.findings import HEADS, MARKS, exit_code, report, rows, summary
 from .protocol.plain import without_controls
 
 DESCRIPTION = """\
@@ -24,16 +25,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command = commands.add_parser("doctor", help="say what is wrong on this machine", description=DESCRIPTION)
     command.add_argument("--offline", action="store_true", help="ask no server, and send no question")
     command.add_argument("--report", action="store_true", help="write text for a bug report, without names")
+    if isinstance(sys.stdout, io.TextIOWrapper):  # of a pipe on Windows, or where there is no locale
+        sys.stdout.reconfigure(errors="backslashreplace")
     chosen = parser.parse_args(arguments)
     case = Case.of_environment(is_offline=chosen.offline)
     findings = asyncio.run(examine(case))
     if chosen.report:
         lines = [report(findings, case.addresses)]
     else:
-        plain = [tuple(map(without_marks, row)) for row in rows(findings)]
+        plain = [tuple(map(without_marks, row)) for row in rows(findings, has_marks=_prints_marks())]
         lines = [*aligned([HEADS, *plain], wraps=True), "", summary(findings)]
     print(without_controls("\n".join(lines)))  # noqa: T201  # what a program prints
     return exit_code(findings)
+
+
+def _prints_marks() -> bool:
+    """Whether the terminal or file has characters for the marks; else they are words."""
+    try:
+        "".join(MARKS.values()).encode(sys.stdout.encoding or "utf-8")
+    except (UnicodeEncodeError, LookupError, AttributeError):
+        return False
+    return True
 
 
 if __name__ == "__main__":

@@ -173,18 +173,21 @@ def no_answer(error: httpx.HTTPError, *, base_url: str) -> CodexError:
     """The error for a request that got no answer."""
     host = httpx.URL(base_url).netloc.decode()
     text = one_line(str(error))
+    way = " through the proxy" if any(mounts(lambda **_: True, base_url).values()) else ""
+    hint = "Check HTTPS_PROXY and NO_PROXY."
     match error:
         case httpx.ConnectTimeout() | httpx.PoolTimeout():
-            return TimedOutError(f"{host} could not be reached in time.")
+            return TimedOutError(f"{host} could not be reached in time{way}.", hint=hint if way else None)
         case httpx.TimeoutException():
             return TimedOutError(f"{host} did not answer in time.")
         case httpx.ProxyError():
             what = f"The proxy did not connect to {host} ({text.rstrip('.')})."
-            return UnreachableError(what, hint="Check HTTPS_PROXY and NO_PROXY.")
+            return UnreachableError(what, hint=hint)
         case httpx.ConnectError() if ssl.SSLCertVerificationError in map(type, _with_causes(error)):
-            hint = "Set CODEX_CA_CERTIFICATE or SSL_CERT_FILE to your network's CA file."
-            return ConfigurationError(f"The certificate of {host} is not trusted here.", hint=hint)
-    return UnreachableError(f"{host} can't be reached ({text.rstrip('.') or type(error).__name__}).")
+            file = "Set CODEX_CA_CERTIFICATE or SSL_CERT_FILE to your network's CA file."
+            return ConfigurationError(f"The certificate of {host} is not trusted here.", hint=file)
+    what = f"{host} can't be reached{way} ({text.rstrip('.') or type(error).__name__})."
+    return UnreachableError(what, hint=hint if way and isinstance(error, httpx.ConnectError) else None)
 
 
 @dataclass(frozen=True)

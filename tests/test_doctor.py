@@ -24,13 +24,15 @@ MARKS = {"✓": "ok", "·": "note", "!": "warning", "✗": "failed", "–": "ski
 class Checkup:
     """The table that the program has written, and how it ended."""
 
-    def __init__(self, *arguments: str, columns: int = 120, within: Sequence[str] = ()) -> None:
+    def __init__(
+        self, *arguments: str, columns: int = 120, within: Sequence[str] = (), encoding: str = "utf-8"
+    ) -> None:
         run = subprocess.run(
             [*within, sys.executable, "-m", "codex_magic", "doctor", *arguments],
-            env={**os.environ, "COLUMNS": str(columns), "PYTHONIOENCODING": "utf-8"},
+            env={**os.environ, "COLUMNS": str(columns), "PYTHONIOENCODING": encoding},
             capture_output=True,
             text=True,
-            encoding="utf-8",
+            encoding=encoding,
             check=False,
         )
         self.text, self.errors, self.code = run.stdout, run.stderr, run.returncode
@@ -111,6 +113,25 @@ def test_a_proxy_that_refuses(service: LocalService, monkeypatch: pytest.MonkeyP
     assert "NO_PROXY" in checkup.text
     assert "swordfish1" not in checkup.text
     assert {request.method for request in wire.requests} == {"CONNECT"}
+
+
+@pytest.mark.usefixtures("service")
+def test_a_proxy_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
+    monkeypatch.setenv("CODEX_MAGIC_BASE_URL", "https://service.invalid/backend-api/codex")
+    checkup = Checkup()
+    assert checkup.failed() == ["Network"]
+    assert "through the proxy" in squeezed(checkup.text)
+    assert "NO_PROXY" in checkup.text
+
+
+@pytest.mark.usefixtures("service")
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
+@pytest.mark.parametrize("arguments", [["--offline"], ["--offline", "--report"], ["--help"]])
+def test_where_an_output_has_few_characters_marks_are_words(encoding: str, arguments: list[str]) -> None:
+    checkup = Checkup(*arguments, encoding=encoding)
+    assert (checkup.code, checkup.errors) == (0, "")
+    assert re.search(r"^(ok  |\[ok)|failed", checkup.text, re.MULTILINE)
 
 
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl")

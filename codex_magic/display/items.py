@@ -391,7 +391,8 @@ READINGS = {
 }
 """The tools that only read, with the name of what they read, without arguments and before them."""
 
-_FRAME = re.compile(r"</?external_\w+>")
+FRAME = re.compile(r"</?external_\w+>")
+"""Tells the model what is data; nothing for users."""
 
 
 def is_reading(item: types.ToolCall) -> bool:
@@ -404,7 +405,7 @@ def _reading_row(item: types.ToolCall) -> Row:
     whole, before = READINGS[item.tool]
     arguments = item.arguments if isinstance(item.arguments, dict) else {}
     about = ", ".join(str(each) for each in arguments.values() if each not in (None, ""))
-    body = head(_FRAME.sub("", _result(item))) or "(empty)" * (item.content_items is not None)
+    body = head(FRAME.sub("", _result(item))) or "(empty)" * (item.content_items is not None)
     approval = "approved for this notebook" if item.approval == "acceptForSession" else ""
     notes = [approval or _APPROVALS.get(item.approval or ""), _note(item.status), seconds(item.duration_ms)]
     status = "failed" if item.success is False and item.status == "completed" else item.status
@@ -427,7 +428,7 @@ def _run_row(item: types.ToolCall) -> Row:
     """Return what ran in the kernel: its first line, and folded all of it with what the model was shown."""
     arguments = item.arguments if isinstance(item.arguments, dict) else {}
     code = str(arguments.get("code", ""))
-    shown = head(_FRAME.sub("", _result(item)))
+    shown = head(FRAME.sub("", _result(item)))
     is_new = item.success is False and item.status == "completed"
     label = "Failed" if is_new else _verb("run", item.status)
     approval = (
@@ -466,7 +467,7 @@ def _cell_row(item: types.ToolCall) -> Row:
         subject = f"the kernel and run up to cell {last}" if last else "the kernel"
     old, new = (str(arguments.get(name) or "") for name in ("old", "new"))
     proposed = text_diff(old, new) if action == "update" else str(arguments.get("source") or "")
-    came = head(_FRAME.sub("", _result(item))) if item.status not in NEVER_DONE else ""
+    came = head(FRAME.sub("", _result(item))) if item.status not in NEVER_DONE else ""
     notes = [_APPROVALS.get(item.approval or ""), *_ending(item, status)]
     body = "\n\n".join(filter(None, (proposed, came)))
     return Row(verb, step_line(shorten(subject, HEAD_CHARS)), notes, body, "diff" if old or new else "")

@@ -53,9 +53,12 @@ class Finding(NamedTuple):
         return cls(check, level, error.message, error.hint)
 
 
-def rows(findings: Iterable[Finding]) -> list[tuple[str, str, str, str]]:
+def rows(findings: Iterable[Finding], *, has_marks: bool = True) -> list[tuple[str, str, str, str]]:
     """Return the findings as rows below `HEADS`."""
-    return [(MARKS[each.level], each.check, each.text, each.hint) for each in findings]
+    return [
+        (MARKS[each.level] if has_marks else each.level.value, each.check, each.text, each.hint)
+        for each in findings
+    ]
 
 
 def summary(findings: Sequence[Finding]) -> str:

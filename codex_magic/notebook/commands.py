@@ -135,7 +135,8 @@ def _threads(session: Session, rest: str) -> Steps[None]:
             yield mark, each.id[:ID_SHOWN], about, turns[each.id], notebook, ago(each.updated_at)
 
     older = " · Find an older one: `%codex threads WORD`" if page.next_cursor else ""
-    note = f"Continue one: `%codex resume {page.threads[0].id[:ID_SHOWN]}`{older}"
+    other = next((each for each in page.threads if each.id != current), page.threads[0])
+    note = f"Continue one: `%codex resume {other.id[:ID_SHOWN]}`{older}"
     heads = ("", "Thread", "About", "Turns", "Notebook", "Last used")
     shown = yield from session.wait(session.codex.store.run(lambda store: list(rows(store))))
     session.screen.table(heads, shown, note=note)

@@ -107,6 +107,14 @@ def test_variables_are_listed_with_their_type_and_size(shell, read):
     assert read("list_variables", query="PRICE") == "prices: pandas.DataFrame, 2 rows × 1 columns"
 
 
+def test_the_list_of_tools_tells_the_last_result_as_it_is(shell, read, run):
+    shell.run_cell("prices = [1, 2]")
+    read("inspect_variable", name="prices")
+    [line] = [each for each in run("%codex tools").splitlines() if "inspect_variable" in each]
+    assert "list of 2 entries" in line
+    assert "external" not in line
+
+
 def test_a_variable_is_described_and_what_it_holds_too(shell, read):
     shell.run_cell("import pandas as pd\nprices = pd.DataFrame({'a': range(9), 'b': list('abcdefghi')})")
     shell.run_cell("config = {'model': {'depth': [3, 4]}}")

@@ -67,12 +67,13 @@ class ToolRegistry:
 
     def note(self, item: ToolCall) -> None:
         """Count a call that is over; one that was not allowed did not run."""
-        from ...display.items import seconds  # a question is on its way before it is imported
+        from ...display.items import FRAME, seconds  # a question is on its way before it is imported
 
         name = shown_name(item.tool, item.namespace)
         ran = item.status not in NEVER_DONE
         texts = (str(part.get("text", part.get("type"))) for part in item.content_items or ())
-        result = shorten(" ".join(" ".join(texts).split()), RESULT_CHARS) if ran else item.status
+        text = FRAME.sub("", " ".join(texts))
+        result = shorten(" ".join(text.split()), RESULT_CHARS) if ran else item.status
         is_failure = item.success is False and ran
         words = filter(None, ("failed" if is_failure else "", seconds(item.duration_ms), result))
         before = self.calls.get(name)
