@@ -142,6 +142,12 @@ def mounts(transport: Callable[..., M], *urls: str, **options: Any) -> dict[str,
     return ways
 
 
+def _is_proxied(url: httpx.URL) -> bool:
+    proxies = getproxies()
+    is_set = bool(proxies.get(url.scheme) or proxies.get("all"))
+    return is_set and not _is_direct(url, proxies.get("no", ""))
+
+
 def _is_direct(url: httpx.URL, no_proxy: str) -> bool:
     """Whether NO_PROXY names the server: its name or a domain of it, address, network, with or without a port."""
     entries = [entry.rpartition("://")[2].removeprefix("*.") for entry in re.split(r"[,\s]+", no_proxy)]
@@ -173,7 +179,7 @@ def no_answer(error: httpx.HTTPError, *, base_url: str) -> CodexError:
     """The error for a request that got no answer."""
     host = httpx.URL(base_url).netloc.decode()
     text = one_line(str(error))
-    way = " through the proxy" if any(mounts(lambda **_: True, base_url).values()) else ""
+    way = " through the proxy" if _is_proxied(httpx.URL(base_url)) else ""
     hint = "Check HTTPS_PROXY and NO_PROXY."
     match error:
         case httpx.ConnectTimeout() | httpx.PoolTimeout():

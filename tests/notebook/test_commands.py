@@ -39,7 +39,7 @@ def test_threads_marks_the_current_one_and_searches(asked):
     asked("%codex new")
     listed = asked("%codex threads")
     assert listed.index("→") < listed.index("pandas")
-    current, other = re.findall(r"[0-9a-f]{8}-[0-9a-f]{4}(?=  )", listed)
+    _, other = re.findall(r"[0-9a-f]{8}-[0-9a-f]{4}(?=  )", listed)
     assert f"%codex resume {other}" in listed
     assert "pandas" in asked("%codex threads PANDAS")
     assert "→" not in asked("%codex threads pandas")
