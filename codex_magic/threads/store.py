@@ -636,15 +636,17 @@ class Store:
         thread_id: str,
         *,
         before_position: int | None = None,
+        as_of: int = _END,
         include_items: bool = True,
         kinds: Collection[str] = (),
         left_out: Collection[str] = (),
     ) -> list[TurnRecord]:
         """Return the thread's current turns in order, shared past included; those before a turn's position.
 
+        `as_of`: the `seq` of a turn of the thread itself, with which the thread is as it was when that began.
         `kinds`: the types of the items that are enough. `left_out`: the ids of turns that are not wanted.
         """
-        rows = self._current(thread_id, _END if before_position is None else before_position - 1)
+        rows = self._current(thread_id, _END if before_position is None else before_position - 1, as_of)
         rows = [row for row in rows if row["id"] not in left_out]
         return self._with_items(rows, kinds) if include_items else list(map(_turn_record, rows))
 
@@ -812,7 +814,7 @@ class Store:
             items[turn] += _partial_records(list(run), is_over=turn not in running)
         return [_turn_record(row, items[row["seq"]]) for row in rows]
 
-    def _current(self, thread_id: str, upto: int = _END) -> list[sqlite3.Row]:
+    def _current(self, thread_id: str, upto: int = _END, as_of: int = _END) -> list[sqlite3.Row]:
         """The rows of a history by position: of the thread, the one it was forked from, and so on.
 
         Those are left out that a nearer thread has hidden of a farther one.
@@ -820,7 +822,6 @@ class Store:
         rows: list[sqlite3.Row] = []
         hidden: set[int] = set()
         levels: list[str] = []
-        as_of = _END
         while True:
             fork = self.thread(thread_id)
             levels.append(thread_id)
