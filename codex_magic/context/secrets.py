@@ -584,7 +584,7 @@ def _parts(name: str, value: str, lookup: str) -> Iterator[NamedSecret]:
     if value.startswith("{"):
         try:
             fields = json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             fields = None
         if isinstance(fields, dict):
             for key, each in fields.items():

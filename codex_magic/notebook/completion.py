@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from IPython.core.completer import CompletionContext, SimpleCompletion, SimpleMatcherResult
 
 from ..context.describe import headline
-from ..context.mentions import WORDS, begins_mention
+from ..context.mentions import NAME, WORDS, begins_mention
 from ..context.registry import attributes, mro, type_name
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def complete(shell: InteractiveShell, context: CompletionContext) -> SimpleMatch
     if offers is not None:
         symbol, begin = text[at:], "@"
     else:
-        name = re.search(r"(?:(?<![\w@.])[^\W\d]\w*)?$", text)
+        name = re.search(rf"(?:(?<![\w@.]){NAME})?$", text)
         symbol, begin = name[0] if name else "", ""
         offers = _starting(_variables(shell), symbol) if symbol else []
     found = [SimpleCompletion(f"{begin}{each}", type=word) for each, word in _with_words(offers)]
@@ -127,13 +127,13 @@ def _plain_files(shell: InteractiveShell, typed: re.Match[str]) -> Iterator[Offe
     yield from ((path, word) for path, word in _files(typed[0]) if not re.search(r"[^\w.+~/-]", path))
 
 
-_NAME = r"[^\W\d]\w*(?:\.[^\W\d]\w*|\[(?:-?\d+|\"[^\"\n]*\"|'[^'\n]*')\])*"
+_PATH = rf"{NAME}(?:\.{NAME}|\[(?:-?\d+|\"[^\"\n]*\"|'[^'\n]*')\])*"
 _SOURCES: dict[re.Pattern[str], Callable[[InteractiveShell, re.Match[str]], Iterable[Offer]]] = {
     re.compile(r"(In|Out)\[(\d*)"): _numbers,
     re.compile(r'"([^"\n]*)'): _quoted_files,
-    re.compile(rf"({_NAME})\[([\"']?)([^\"'\]\n]*)"): _keys,
-    re.compile(rf"({_NAME})\.(\w*)"): _names,
-    re.compile(r"\w*(?:git:\w*|cell:)?"): _anything,
+    re.compile(rf"({_PATH})\[([\"']?)([^\"'\]\n]*)"): _keys,
+    re.compile(rf"({_PATH})\.({NAME}|)"): _names,
+    re.compile(rf"(?:{NAME})?(?:git:\w*|cell:)?"): _anything,
     re.compile(r"[\w.+~/-]*"): _plain_files,
 }
 """What stands behind an `@` so far -> what may come."""
@@ -155,7 +155,7 @@ def _starting(offers: Iterable[Offer], begin: str) -> list[Offer]:
 
 def _value(namespace: Mapping[str, Any], path: str) -> Any:
     """Return what a path of attributes and keys names, as far as that is stored and not computed."""
-    name, *steps = re.findall(r"[^\W\d]\w*|\[[^\]]*\]", path)
+    name, *steps = re.findall(rf"{NAME}|\[[^\]]*\]", path)
     value = namespace.get(name)
     for step in steps:
         if step[0] != "[":

@@ -78,7 +78,9 @@ def resolved(here: Here, prompt: str, rows: int) -> tuple[str, list[Mentioned], 
                 mentioned[mention.text] = seen._replace(text=_cut(here, seen.text))
         except NotThere as reason:
             notes.append(f"{mention.text} is sent as plain text. {reason}")
-        except Exception as error:  # noqa: BLE001  # values and properties of the user's may raise anything
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001  # values and properties of the user's may raise anything
             notes.append(f"{mention.text} is sent as plain text: it raised {type(error).__name__}.")
     notes += [f"{each.title}: {each.note}" for each in mentioned.values() if each.note]
     return insert(prompt, texts), list(mentioned.values()), notes
