@@ -6,6 +6,7 @@ import os
 import re
 import sys
 from collections.abc import Mapping
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from ..display.page import AppendedPage, Bundle, Page, RepaintedPage, UpdatedPage
@@ -32,7 +33,7 @@ def shows_widgets(shell: InteractiveShell) -> bool:
 
     Consoles do and draw no widgets: the text beside a widget tells them what to do.
     """
-    return is_kernel(shell) and may_ask(shell)
+    return is_kernel(shell) and may_ask(shell) and find_spec("ipywidgets") is not None
 
 
 def hears_clicks(shell: InteractiveShell, *, ipykernel: str | None = None) -> bool:
