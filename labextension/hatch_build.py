@@ -16,7 +16,15 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 HERE = Path(__file__).parent
 BUILT = HERE / "prebuilt" / "codex-magic"
 INSTALLED = f"share/jupyter/labextensions/{BUILT.name}"
-SOURCES = ("package.json", "package-lock.json", "tsconfig.json", "schema", "src", "style")
+SOURCES = (
+    "bundle.config.cjs",
+    "package.json",
+    "package-lock.json",
+    "tsconfig.json",
+    "schema",
+    "src",
+    "style",
+)
 
 
 class LabExtensionHook(BuildHookInterface[Any]):

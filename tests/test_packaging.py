@@ -102,8 +102,8 @@ def test_a_forge_runs_our_own_targets_on_every_system_from_the_oldest_python_on(
 
 
 NEEDS_BUILD = pytest.mark.skipif(not BUILT.exists(), reason="the extension is not built: make labextension")
-MOST_OF_PAGE, MOST_OF_EXTENSION = 150_000, 180_000
-"""Bytes: what is loaded with every page, and all of it, with what is loaded when somebody first opens it."""
+MOST_WITH_PAGE, MOST_BUT_DIFFS, MOST_OF_DIFFS = 108_000, 148_000, 27_000
+"""Bytes: what is loaded with every page; every file but the diff view; and that, loaded with the first diff."""
 
 
 @NEEDS_BUILD
@@ -112,14 +112,17 @@ def test_the_wheel_brings_the_extension_as_it_is_released(wheel: Path) -> None:
     names = {name.rpartition("/share/jupyter/labextensions/codex-magic/")[2] for name in extension}
     assert {"package.json", "static/style.js", "schemas/codex-magic/ask.json"} <= names
     assert not [name for name in names if name.endswith((".map", ".log")) or "build_log" in name]
-    assert sum(extension.values()) <= MOST_OF_EXTENSION
+    diffs = [size for name, size in extension.items() if "/static/diff" in name]
+    assert len(diffs) == 2, "ours and CodeMirror's"
+    assert sum(diffs) <= MOST_OF_DIFFS
+    assert sum(extension.values()) - sum(diffs) <= MOST_BUT_DIFFS
     entry_name = next(name for name in extension if "/static/remoteEntry." in name)
     chunks = re.findall(r"\.e\((\d+)\)", zipfile.ZipFile(wheel).read(entry_name).decode())
     with_page = [
         name for name in extension if name.rpartition("/")[2].split(".")[0] in {*chunks, "remoteEntry"}
     ]
     assert len(with_page) >= 3, "the entry, the plugins and the style"
-    assert sum(extension[name] for name in with_page) <= MOST_OF_PAGE
+    assert sum(extension[name] for name in with_page) <= MOST_WITH_PAGE
     entry = json.loads(
         zipfile.ZipFile(wheel).read(
             next(each for each in extension if each.endswith("codex-magic/package.json"))

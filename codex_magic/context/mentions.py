@@ -11,6 +11,7 @@ import builtins
 import difflib
 import inspect
 import re
+import unicodedata
 import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
@@ -76,14 +77,21 @@ _STYLE_RULE = re.compile(
 )
 
 _NUMBERED = re.compile(
-    r"(In|Out)\[(\d{1,9})\](?![.\[]\w)|(cell|output|region):([\w-]+)|(git):(diff)(?![\w:/])"
+    r"(In|Out)\[(-?\d{1,9})\](?![.\[]\w)|(cell|output|region):([\w-]+)|(git):(diff)(?![\w:/])"
 )
 _WORD = re.compile(rf"({'|'.join(WORDS)})(?![A-Za-z0-9_/]|[.\[-]\w)")
+_MARKS = (
+    "\u0300-\u036f\u0483-\u0487\u0591-\u05bd\u064b-\u065f\u0670\u06d6-\u06dc\u08d3-\u0963\u0980-\u0df3\u0e31-\u0e3a"
+    "\u0e47-\u0e4e\u0eb1-\u0ecd\u0f3e-\u0f84\u102b-\u103e\u1056-\u109d\u17b4-\u17d3\u3099\u309a"
+)
+"""Accents and vowel signs, which Python takes within a name and `\\w` does not: of Hindi, Tamil, Thai, Arabic ..."""
+NAME = rf"[^\W\d][\w{_MARKS}]*"
+"""An identifier."""
 _QUOTED_PATH = re.compile(r'"([^"\n]{1,1000})"')
-_PATH = re.compile(r"[\w.+~/-]*[\w/~]")
+_PATH = re.compile(rf"[\w{_MARKS}.+~/-]*[\w{_MARKS}/~]")
 _LINES = re.compile(r":(\d{1,7})(?:-(\d{1,7}))?(?!\w)")
-_STEP = re.compile(r"""\.([^\W\d]\w*)|\[(-?\d{1,9}|"[^"\n]*"|'[^'\n]*')\]""")
-_IDENTIFIER = re.compile(r"[^\W\d]\w*")
+_STEP = re.compile(rf"""\.({NAME})|\[(-?\d{{1,9}}|"[^"\n]*"|'[^'\n]*')\]""")
+_IDENTIFIER = re.compile(NAME)
 _ASCII_IDENTIFIER = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 _PACKAGE = re.compile(r"/\w")  # `@types/node`
 _EXPRESSION_CHARS = 500
@@ -137,8 +145,7 @@ def marks(
 def _begins_known(reading: Mention, namespace: Mapping[str, Any], is_file: Callable[[str], bool]) -> bool:
     match reading.kind:
         case "name":
-            roots = (pattern.match(reading.target) for pattern in (_IDENTIFIER, _ASCII_IDENTIFIER))
-            return any(root is not None and root[0] in namespace for root in roots)
+            return _root(namespace, reading.target) is not None
         case "file":
             return is_file(reading.target)
         case "expression":
@@ -165,16 +172,25 @@ def value_at(
 
     `take`: takes one step; without it properties run, and raise what they raise.
     """
-    root = _IDENTIFIER.match(target)
-    if root is None or root[0] not in namespace:
+    root = _root(namespace, target)
+    if root is None:
         raise LookupError(target)
-    value, end = namespace[root[0]], root.end()
+    value, end = root
     while end < len(target):
         step = _STEP.match(target, end)
         if step is None:
             raise LookupError(target)
         value, end = (take or _taken)(value, step), step.end()
     return value
+
+
+def _root(namespace: Mapping[str, Any], target: str) -> tuple[Any, int] | None:
+    """Return the value of the name that a target begins with, and where the name ends."""
+    for pattern in (_IDENTIFIER, _ASCII_IDENTIFIER):
+        found = pattern.match(target)
+        if found and (name := unicodedata.normalize("NFKC", found[0])) in namespace:  # as Python reads it
+            return namespace[name], found.end()
+    return None
 
 
 def stored(value: Any, step: re.Match[str]) -> Any:
@@ -229,10 +245,9 @@ def _spans(prompt: str) -> dict[int, int]:
             continue
         opens = _CLOSED_BY.get(text, text.replace("begin", "end"))
         # A price is no formula: as pandoc has it.
-        is_opening = text != "$" or not prompt[end : end + 1].isspace()
-        is_closing = text != "$" or not (
-            prompt[begin - 1 : begin].isspace() or prompt[end : end + 1].isdigit()
-        )
+        before, after = prompt[begin - 1 : begin], prompt[end : end + 1]
+        is_opening = text != "$" or not after.isspace()
+        is_closing = text != "$" or not (before.isspace() or after.isdigit())
         if is_opening and opens in closing:
             ends[begin] = closing[opens]
         if is_closing:
@@ -350,18 +365,18 @@ def _resolved(
 
 def _existing(namespace: Mapping[str, Any], target: str) -> int:
     """Count the characters of `name.attribute["key"]` that name something. The last attribute is not run."""
-    root = _IDENTIFIER.match(target)
-    if root is not None and root[0] not in namespace:
-        root = _ASCII_IDENTIFIER.match(target)
-    if root is None or root[0] not in namespace:
+    root = _root(namespace, target)
+    if root is None:
         return 0
-    value, end = namespace[root[0]], root.end()
+    value, end = root
     while step := _STEP.match(target, end):
         if step[1] and step.end() == len(target) and _has_static(value, step[1]):
             return step.end()
         try:
             value = _taken(value, step)
-        except Exception:  # noqa: BLE001  # whatever a property of the user's raises, it is not there
+        except KeyboardInterrupt:
+            raise
+        except BaseException:  # noqa: BLE001  # whatever a property of the user's raises, it is not there
             return end
         end = step.end()
     return end
@@ -381,9 +396,8 @@ def _unknown_names(source: str, namespace: Mapping[str, Any]) -> list[str]:
     nodes = [node for node in ast.walk(tree) if isinstance(node, ast.Name | ast.arg)] if tree else []
     bound = {node.arg if isinstance(node, ast.arg) else node.id for node in nodes if not _is_loaded(node)}
     loaded = [node.id for node in nodes if isinstance(node, ast.Name) and _is_loaded(node)]
-    return [
-        name for name in loaded if name not in bound and name not in namespace and not hasattr(builtins, name)
-    ]
+    missing = [name for name in loaded if name not in bound and name not in namespace]
+    return [name for name in missing if not hasattr(builtins, name)]
 
 
 def _is_loaded(node: ast.Name | ast.arg) -> bool:
@@ -415,6 +429,8 @@ def _unknown(readings: list[Mention], namespace: Mapping[str, Any], files: Colle
         return None
     kind = "file" if "/" in word else "variable or file"
     near = f'"{near}"' if " " in near else near
+    if near == word:
+        return f"{reading.text} is sent as plain text. Did you mean @{near}?"
     hint = f" Did you mean @{near}?" if near else ""
     return f"No {kind} named {reading.target if has_lines else word}. It is sent as plain text.{hint}"
 

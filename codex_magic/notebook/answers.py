@@ -162,16 +162,14 @@ def save_answer(session: Session, task: Task, ask: Ask) -> Steps[TurnResult | No
         session.screen.say(f"{failure.message} Asking once more.")
         # As data, like all that a model wrote: an expression in it is not evaluated.
         wrong = Mentioned("the answer that did not fit", f"{failure.text}\n\n{failure.message}")
-        result = yield from ask(
-            session, task._replace(prompt=task.prompt + AGAIN, brings=[*task.brings, wrong])
-        )
+        again = task._replace(prompt=task.prompt + AGAIN, brings=[*task.brings, wrong])
+        result = yield from ask(session, again)
         if saving.failure is not None:
             raise saving.failure
     options = task.options.values
     if result is not None and result.status is TurnStatus.completed and (options.keys() & {"code", "run"}):
-        yield from _use_code(
-            session, result.final_response or "", puts="code" in options, runs="run" in options
-        )
+        answer = result.final_response or ""
+        yield from _use_code(session, answer, puts="code" in options, runs="run" in options)
     return result
 
 
@@ -210,13 +208,12 @@ class NotebookHost(Host):
 
     def parameters(self) -> Parameters:
         settings = self._session.settings
-        chosen: Parameters = {
+        return {
             "model": settings.model or None,
             "reasoning": settings.effort or None,
             "verbosity": settings.verbosity or None,
             "service_tier": settings.tier or None,
         }
-        return chosen
 
     @property
     def stored(self) -> Stored:

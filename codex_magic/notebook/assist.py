@@ -13,6 +13,7 @@ import inspect
 import re
 import sys
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from traceback import walk_tb
 from types import FrameType, FunctionType, ModuleType
@@ -66,7 +67,7 @@ NO_OPTIONS = ParsedLine({}, "")
 def fix(session: Session, rest: str) -> Steps[Task]:
     """Ask for the failed cell anew; the answer's code goes into the next cell, and with `--rerun` runs in this one
     after a yes. Raises OptionError."""
-    cell_options = _options("fix", rest)
+    cell_options = only_options("fix", rest)
     run, error = _failure(session)
     name = f"In[{run.number}]"
     brings = [Mentioned(f"{name}, which failed", _report(session, run, error))]
@@ -81,9 +82,8 @@ def fix(session: Session, rest: str) -> Steps[Task]:
         if code.strip() == run.source.strip():
             session.screen.say("The code of the answer is that of the failed cell.")
             return
-        lines = difflib.unified_diff(
-            run.source.splitlines(), code.splitlines(), name, "corrected", lineterm=""
-        )
+        before, after = run.source.splitlines(), code.splitlines()
+        lines = difflib.unified_diff(before, after, name, "corrected", lineterm="")
         session.screen.code("\n".join(lines), "diff")
         is_whole = _put(session, code)
         if is_whole and cell_options.values.get("rerun"):
@@ -94,28 +94,12 @@ def fix(session: Session, rest: str) -> Steps[Task]:
     return Task(_prompt(session, "fix", cell=name), cell_options, brings, insert)
 
 
-def explain(session: Session, rest: str) -> Steps[Task]:
-    return (yield from _about_cell(session, "explain", rest))
-
-
-def optimize(session: Session, rest: str) -> Steps[Task]:
-    return (yield from _about_cell(session, "optimize", rest))
-
-
 def review(session: Session, rest: str) -> Steps[Task]:
     yield from ()  # there is nothing to wait for
-    cell_options = _options("review", rest)
+    cell_options = only_options("review", rest)
     if session.settings.context == "none":
         cell_options = ParsedLine({"context": "above", **cell_options.values}, "")
     return Task(_prompt(session, "review"), cell_options)
-
-
-def test(session: Session, rest: str) -> Steps[Task]:
-    return (yield from _about_value(session, "test", rest))
-
-
-def doc(session: Session, rest: str) -> Steps[Task]:
-    return (yield from _about_value(session, "doc", rest))
 
 
 def code(session: Session, rest: str) -> Steps[None]:
@@ -127,13 +111,9 @@ def code(session: Session, rest: str) -> Steps[None]:
     elif not 1 <= number <= len(blocks):
         session.screen.say(f"The last answer has {count(len(blocks), 'code block')}.")
     else:
-        others = (
-            f" It is block {number} of {len(blocks)}: `%codex code {number % len(blocks) + 1}`"
-            if len(blocks) > 1
-            else ""
-        )
+        others = f" It is block {number} of {len(blocks)}: `%codex code {number % len(blocks) + 1}`"
         language, text = blocks[number - 1]
-        _put(session, session.mask.restore(text, language), others)
+        _put(session, session.mask.restore(text, language), others * (len(blocks) > 1))
 
 
 def prompts(session: Session, rest: str) -> None:
@@ -147,19 +127,13 @@ def prompts(session: Session, rest: str) -> None:
         session.settings.prompts = str(folder.resolve())
         kept = f" {count(len(ABOUT) - len(new), 'file')} stayed as it was." if len(new) < len(ABOUT) else ""
         always = f'`c.CodexMagics.prompts = "{folder.resolve()}"` in ipython_config.py'
-        session.screen.say(
-            f"Copied {count(len(new), 'prompt')} to {folder}.{kept} They are used from now on; for good: {always}"
-        )
+        copied = f"Copied {count(len(new), 'prompt')} to {folder}.{kept}"
+        session.screen.say(f"{copied} They are used from now on; for good: {always}")
         return
-    rows = [
-        (f"`%codex {name}`", about, str(_own_file(session, name) or "built in"))
-        for name, about in ABOUT.items()
-    ]
-    session.screen.table(
-        ("Command", "What it asks for", "Its prompt"),
-        rows,
-        note="Copy and change them: `%codex prompts FOLDER`",
-    )
+    heads = ("Command", "What it asks for", "Its prompt")
+    files = {name: _own_file(session, name) or "built in" for name in ABOUT}
+    rows = [(f"`%codex {name}`", about, files[name]) for name, about in ABOUT.items()]
+    session.screen.table(heads, rows, note="Copy and change them: `%codex prompts FOLDER`")
 
 
 def testable(session: Session) -> list[str]:
@@ -169,13 +143,12 @@ def testable(session: Session) -> list[str]:
     return [name for name in names if name[:1] != "_" and name not in shell.user_ns_hidden]
 
 
-def _options(name: str, rest: str) -> ParsedLine:
+def only_options(name: str, rest: str) -> ParsedLine:
+    """Return the options of a command that takes nothing else. Raises OptionError."""
     cell_options = options.parse_line(rest)
     if cell_options.rest:
-        raise OptionError(
-            f"`%codex {name}` takes options only.",
-            hint=f"To send it as a question: `%codex -- {name} {rest}`",
-        )
+        hint = f"To send it as a question: `%codex -- {name} {rest}`"
+        raise OptionError(f"`%codex {name}` takes options only.", hint=hint)
     return cell_options
 
 
@@ -191,16 +164,15 @@ def _prompt(session: Session, name: str, /, **words: str) -> str:
         path = _own_file(session, name) or PACKAGED / f"{name}.md"
         text = path.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
-        raise OptionError(
-            f"The prompt of `%codex {name}` can't be read: {error}.", hint="See `%codex prompts`."
-        ) from None
+        problem = f"The prompt of `%codex {name}` can't be read: {error}."
+        raise OptionError(problem, hint="See `%codex prompts`.") from None
     text = re.sub(r"<!--.*?-->", "", text, flags=re.DOTALL)
     for word, value in words.items():
         text = text.replace(f"{{{word}}}", value)
     return text.strip()
 
 
-def _about_cell(session: Session, name: str, rest: str) -> Steps[Task]:
+def _about_cell(session: Session, rest: str, *, name: str) -> Steps[Task]:
     """Ask about the cell of that number, else the one that ran last. Raises OptionError."""
     yield from ()  # there is nothing to wait for
     from ..context.cells import is_ours
@@ -221,17 +193,15 @@ def _about_cell(session: Session, name: str, rest: str) -> Steps[Task]:
     return Task(_prompt(session, name, cell=title), NO_OPTIONS, brings)
 
 
-def _about_value(session: Session, name: str, wanted: str) -> Steps[Task]:
+def _about_value(session: Session, wanted: str, *, name: str) -> Steps[Task]:
     """Ask about a function or class. Raises OptionError."""
     yield from ()  # there is nothing to wait for
     namespace = session.shell.user_ns
     try:
         value = value_at(namespace, wanted)
     except LookupError:
-        hint = (
-            did_you_mean(wanted, testable(session)).strip()
-            or f"Define it first. To send it as a question: `%codex -- {name} {wanted}`"
-        )
+        near = did_you_mean(wanted, testable(session)).strip()
+        hint = near or f"Define it first. To send it as a question: `%codex -- {name} {wanted}`"
         raise OptionError(f"Nothing is named `{wanted}`.", hint=hint) from None
     described = describe(value, name=wanted, rows=session.settings.sample_rows, tokens=SOURCE_TOKENS)
     source = _source(session, value, wanted)
@@ -239,14 +209,17 @@ def _about_value(session: Session, name: str, wanted: str) -> Steps[Task]:
     return Task(_prompt(session, name, name=wanted), NO_OPTIONS, [Mentioned(wanted, text, described.images)])
 
 
+explain, optimize = (partial(_about_cell, name=name) for name in ("explain", "optimize"))
+test, doc = (partial(_about_value, name=name) for name in ("test", "doc"))
+
+
 def _source(session: Session, value: Any, name: str) -> str:
     """Return the source of a function or class, also of a class of a cell, which Python does not find."""
     try:
         return inspect.getsource(value)
     except (OSError, TypeError):
-        definition = re.compile(
-            rf"^(?:@.*\n)*(?:async def|def|class) +{re.escape(name)}\b.*(?:\n(?:[ \t].*)?)*", re.MULTILINE
-        )
+        head = rf"^(?:@.*\n)*(?:async def|def|class) +{re.escape(name)}\b.*"
+        definition = re.compile(rf"{head}(?:\n(?:[ \t].*)?)*", re.MULTILINE)
         found = (definition.search(run.source) for run in reversed(session.runs.so_far()[0]))
         return next((each[0].strip() for each in found if each), "")
 
@@ -279,12 +252,9 @@ def code_blocks(markdown: str) -> list[tuple[str, str]]:
 def _put(session: Session, code: str, about: str = "") -> bool:
     """Put code into the next cell, and show it where no front end does that. Returns whether it can run as it is."""
     left = sorted(set(re.findall(r"«SECRET_\d+»", code)))
-    known = ", ".join(session.mask.names_in(code))
-    note = (
-        f" Fill in {', '.join(left)}{f' ({known})' if known else ''}: no lookup is known for it."
-        if left
-        else ""
-    )
+    names = session.mask.names_in(code)
+    known = f" ({', '.join(names)})" if names else ""
+    note = f" Fill in {', '.join(left)}{known}: no lookup is known for it." if left else ""
     if is_attended(session.shell) and not is_run_by_server(session.shell):
         session.shell.set_next_input(code)
         session.screen.say(f"The code is in the next cell.{about}{note}")
@@ -311,21 +281,22 @@ def _failure(session: Session) -> tuple[Run, BaseException]:
 
 def _report(session: Session, run: Run, error: BaseException) -> str:
     frames = _own_frames(session, error)
-    namespace = session.shell.user_ns
+    missing = dict.fromkeys([*_misses(error, frames, session.shell.user_ns), *_unknown(session, run)])
     parts = {
         "": run.source,
         "The error": run.error or error_text(session.shell, error),
         "Variables where it failed": _variables(frames, session.settings.sample_rows),
-        "What does not exist": "\n".join(
-            dict.fromkeys([*_misses(error, frames, namespace), *_unknown(session, run)])
-        ),
+        "What does not exist": "\n".join(missing),
         "What ran before, in this order": _before(session, run),
     }
     return "\n\n".join(f"# {head}\n{text}" if head else text for head, text in parts.items() if text)
 
 
-def _own_frames(session: Session, error: BaseException) -> list[tuple[FrameType, str]]:
-    """Return the frames of the user's own code, the one nearest to the error first, each with its failing line."""
+Frames = list[tuple[FrameType, str]]
+"""Of the user's own code, the one nearest to the error first, each with its failing line."""
+
+
+def _own_frames(session: Session, error: BaseException) -> Frames:
     import linecache
 
     name_of = getattr(session.shell.compile, "format_code_name", lambda name: None)
@@ -346,7 +317,7 @@ def _is_own(path: str) -> bool:
     return not {"site-packages", ".venv", "venv", "lib"} & set(inside.parts)
 
 
-def _variables(frames: Iterable[tuple[FrameType, str]], rows: int) -> str:
+def _variables(frames: Frames, rows: int) -> str:
     """Describe what the failing lines name, and the parameters and local variables of functions."""
     shown: dict[str, str] = {}
     for frame, line in frames:
@@ -356,17 +327,13 @@ def _variables(frames: Iterable[tuple[FrameType, str]], rows: int) -> str:
             names += frame.f_locals
         for name in dict.fromkeys(names):
             value = known.get(name, builtins)
-            is_data = (
-                not issubclass(type(value), ModuleType | type) and not callable(value) and name[:2] != "__"
-            )
+            is_data = not (issubclass(type(value), ModuleType) or callable(value) or name[:2] == "__")
             if is_data and name not in shown and len(shown) < MOST_VARIABLES:
                 shown[name] = describe(value, name=name, rows=rows, tokens=VALUE_TOKENS, seconds=0.5).text
     return "\n\n".join(shown.values())
 
 
-def _misses(
-    error: BaseException, frames: list[tuple[FrameType, str]], namespace: dict[str, Any]
-) -> Iterator[str]:
+def _misses(error: BaseException, frames: Frames, namespace: dict[str, Any]) -> Iterator[str]:
     """Say what the error looked for in vain, and what comes near."""
     match error:
         case NameError(name=str(name)):
@@ -386,7 +353,7 @@ def _misses(
             yield from _missing_keys(said, frames)
 
 
-def _missing_keys(said: object, frames: list[tuple[FrameType, str]]) -> Iterator[str]:
+def _missing_keys(said: object, frames: Frames) -> Iterator[str]:
     wanted = [said] if not isinstance(said, str) else [said, *re.findall(r"'([^']+)'", said)]
     for frame, line in frames:
         known = frame.f_globals | frame.f_locals
@@ -411,12 +378,10 @@ def _unknown(session: Session, run: Run) -> Iterator[str]:
         tree = ast.parse(session.shell.input_transformer_manager.transform_cell(run.source))
     except (SyntaxError, ValueError):
         return
-    bound = {
-        node.id
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load)
-    }
-    for node in ast.walk(tree):
+    nodes = [*ast.walk(tree)]
+    names = [node for node in nodes if isinstance(node, ast.Name)]
+    bound = {name.id for name in names if not isinstance(name.ctx, ast.Load)}
+    for node in nodes:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.ExceptHandler):
             bound |= {node.name or ""}
         elif isinstance(node, ast.arg):
@@ -424,17 +389,15 @@ def _unknown(session: Session, run: Run) -> Iterator[str]:
         elif isinstance(node, ast.alias):
             bound |= {(node.asname or node.name).partition(".")[0]}
     namespace = session.shell.user_ns
-    used = dict.fromkeys(node.id for node in ast.walk(tree) if isinstance(node, ast.Name))
-    for name in used:
+    for name in dict.fromkeys(name.id for name in names):
         if name not in bound and name not in namespace and not hasattr(builtins, name):
             yield f"The name {name}{_near(name, [*namespace, *bound, *dir(builtins)])}"
 
 
 def _before(session: Session, run: Run) -> str:
     runs = [each for each in session.runs.so_far()[0] if each.number < run.number]
-    left_out = (
-        f"... {count(len(runs) - RUNS_BEFORE, 'run')} before these\n" if len(runs) > RUNS_BEFORE else ""
-    )
+    more = len(runs) - RUNS_BEFORE
+    left_out = f"... {count(more, 'run')} before these\n" if more > 0 else ""
     lines = [
         f"In[{each.number}]{' (failed)' if each.error else ''}: {shorten(each.source, 70)}"
         for each in runs[-RUNS_BEFORE:]

@@ -108,14 +108,11 @@ def _question(line: str, cell: str | None) -> Task:
 def _check_rerun(task: Task) -> None:
     """Raises OptionError for options that don't go with what is done with the answer."""
     if task.after is None and task.options.values.get("rerun"):
-        raise OptionError(
-            "--rerun belongs to `%codex fix`.", hint="Run the failed cell, then `%codex fix --rerun`."
-        )
+        hint = "Run the failed cell, then `%codex fix --rerun`."
+        raise OptionError("--rerun belongs to `%codex fix`.", hint=hint)
     if task.after is not None and task.options.values.get("background"):
-        raise OptionError(
-            "`%codex fix` can't wait in the background.",
-            hint="Leave --background out: its code goes into the next cell.",
-        )
+        hint = "Leave --background out: its code goes into the next cell."
+        raise OptionError("`%codex fix` can't wait in the background.", hint=hint)
 
 
 def _answer(session: Session, task: Task) -> Steps[TurnResult | None]:

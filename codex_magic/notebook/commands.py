@@ -16,7 +16,7 @@ from ..protocol.errors import CodexError, OptionError, StoreError
 from ..protocol.plain import did_you_mean, shorten
 from ..protocol.policy import policy_bounds
 from ..protocol.types import TurnStatus
-from ..responses.catalog import Catalog, find_model
+from ..responses.catalog import Catalog
 from ..threads.options import CONTINUE, working_folder
 from ..threads.store import Store
 from ..waiting import Steps
@@ -31,16 +31,19 @@ from .provenance import show_provenance, show_trace
 from .screen import ID_SHOWN, ago, count
 from .session import Session, Task
 from .shell import cell_id
+from .tools.listing import names as tool_names
+from .tools.listing import show_or_turn
+from .tools.permission import show_or_set
 
-Run = Callable[[Session, str], Steps[Task | None] | Steps[Task] | Steps[None] | None]
-"""Answers at once, or returns the steps of an answer that has to wait for something."""
+Answer = Steps[Task | None] | Steps[Task] | Steps[None] | None
+"""`None`: at once; else the steps of an answer that has to wait for something."""
 
 
 class Command(NamedTuple):
     name: str
     arguments: str
     help: str
-    run: Run
+    run: Callable[[Session, str], Answer]
 
     @property
     def usage(self) -> str:
@@ -63,9 +66,7 @@ def _unquoted(rest: str) -> str:
 
 
 _ARGUMENTS: dict[str, Callable[[str], bool]] = {
-    **dict.fromkeys(
-        ("TEXT", "[N] TEXT", "THREAD", "[THREAD]", "[FOLDER]"), lambda rest: not rest.startswith("-")
-    ),
+    **dict.fromkeys(("TEXT", "[N] TEXT", "THREAD", "[THREAD]", "[FOLDER]"), lambda rest: rest[0] != "-"),
     **dict.fromkeys(("N", "[N]"), str.isdecimal),
     "N [WHY]": lambda rest: rest.split()[0].isdecimal(),
     "[revoke N | all]": lambda rest: re.fullmatch(r"revoke (\d+|all)", rest) is not None,
@@ -81,9 +82,7 @@ _FIRST_WORDS = frozenset({"show", "new", "help", "continue", "login", "approve",
 """Commands with which a sentence may begin too: before three more words or more it does."""
 
 
-def find_command(
-    line: str,
-) -> Callable[[Session], Steps[Task | None] | Steps[Task] | Steps[None] | None] | None:
+def find_command(line: str) -> Callable[[Session], Answer] | None:
     """Return the command that a %codex line names, or None for a question, as of `show me the data`.
 
     Raises OptionError for what looks like a command and is none: an answer costs.
@@ -211,10 +210,7 @@ def _show(session: Session, rest: str) -> Steps[None]:
 
 
 def _continue(session: Session, rest: str) -> Steps[Task]:
-    cell_options = options.parse_line(rest)
-    if cell_options.rest:
-        hint = f"To send it as a question: `%codex -- continue {rest}`"
-        raise OptionError("`%codex continue` takes options only.", hint=hint)
+    cell_options = assist.only_options("continue", rest)
     yield from ()  # there is nothing to wait for
     if (said := session.extension.restarted(cell_id(session.shell))) is None:
         return Task(CONTINUE, cell_options)
@@ -234,15 +230,14 @@ def _status(session: Session, _: str) -> Steps[None]:
     rows: list[tuple[str, object]] = [
         ("Provider", f"{provider.name} ({provider.base_url})"),
         *account_rows(session, provider),
-        ("Model", _model_in_use(session)),
+        ("Model", _model_words(session)),
         ("Effort", settings.effort or DEFAULT_EFFORT),
         ("Engine", _with_meaning(settings.engine)),
         *(("Policy", f"{path}: {policy.summary()}") for path, policy in policy_bounds().policies),
     ]
     if settings.engine == "app-server":
-        rows += [
-            (name.capitalize(), _with_meaning(getattr(settings, name))) for name in ("sandbox", "approval")
-        ]
+        for name in ("sandbox", "approval"):
+            rows.append((name.capitalize(), _with_meaning(getattr(settings, name))))
         rows.append(("Folder", settings.cwd or working_folder()))
     rows += [
         ("Thread", current[:ID_SHOWN] if current else "none yet"),
@@ -260,11 +255,8 @@ def _status(session: Session, _: str) -> Steps[None]:
     session.screen.table(("", ""), rows)
 
 
-def _model_in_use(session: Session) -> str:
-    if name := session.settings.model:
-        return name
-    model = Catalog(session.provider(), session.env).in_use(None)
-    return model.slug if model else "provider default (looked up with your first question)"
+def _model_words(session: Session) -> str:
+    return session.model_in_use() or "provider default (looked up with your first question)"
 
 
 def _models(session: Session, _: str) -> Steps[None]:
@@ -280,12 +272,9 @@ def _models(session: Session, _: str) -> Steps[None]:
 def _model(session: Session, rest: str) -> Steps[None]:
     if rest:
         options.checked("model", rest)
-        provider = session.provider()
-        models = yield from session.wait(session.codex.models(provider=provider, include_hidden=True))
-        if models:
-            find_model([*models], rest)
+        yield from session.wait(session.check_model(rest))
         session.settings.model = rest
-    session.screen.say(f"Model: {_model_in_use(session)}")
+    session.screen.say(f"Model: {_model_words(session)}")
 
 
 def _set_or_show(session: Session, word: str, *, name: str, read: Callable[[str], str]) -> None:
@@ -315,12 +304,6 @@ def _with_meaning(word: str) -> str:
     return f"{word} ({_MEANINGS[word]})" if word in _MEANINGS else word
 
 
-def _reads(session: Session, rest: str) -> Steps[None]:
-    from .tools.permission import show_or_set
-
-    yield from show_or_set(session, rest)
-
-
 def _runs(session: Session, rest: str) -> None:
     if rest:
         session.settings.runs = options.runs(rest)
@@ -339,12 +322,6 @@ def _undo(session: Session, _: str) -> None:
     from .tools.running import undo
 
     undo(session)
-
-
-def _tools(session: Session, rest: str) -> Steps[None]:
-    from .tools.listing import show_or_turn
-
-    yield from show_or_turn(session, rest)
 
 
 def _doctor(session: Session, rest: str) -> Steps[None]:
@@ -398,9 +375,7 @@ GROUPS = {
     "Ask": (
         Command("continue", "[OPTIONS]", "continue an interrupted answer", _continue),
         Command("steer", "[N] TEXT", "add to the question of the running answer, or of turn N", turns.steer),
-        Command(
-            "peek", "", "show what the last question was sent with", lambda session, _: show_sent(session)
-        ),
+        Command("peek", "", "show what the last question was sent with", show_sent),
         Command("turns", "", "list what runs, waits for your approval, or has ended", turns.turns),
         Command("stop", "[N]", "stop turn N, or all that runs; what has arrived is kept", turns.stop),
         Command("model", "[NAME]", "show or set the model", _model),
@@ -408,12 +383,14 @@ GROUPS = {
         Command("effort", "[LEVEL]", "show or set how long the model thinks", _effort),
         Command("undo", "", "put back what Codex changed last: names, values and files", _undo),
         Command("runs", "[WORD]", "show or set if the model may run code here: ask, probes or no", _runs),
-        Command("reads", "[WORD]", "show or set if the model may read the notebook: ask, yes or no", _reads),
+        Command(
+            "reads", "[WORD]", "show or set if the model may read the notebook: ask, yes or no", show_or_set
+        ),
         Command(
             "tools",
             "[on NAME | off NAME]",
             "list the model's tools and their calls; turn one on or off",
-            _tools,
+            show_or_turn,
         ),
         Command(
             "answers", "[WORD]", "show or set if stored answers will do: auto, keep, new or replay", _answers
@@ -512,9 +489,7 @@ def _candidates(session: Session, line: str, symbol: str) -> Iterable[str] | Non
     if not prompt:
         return COMMANDS if first == "%codex" and not words else None if symbol else options.OPTION_WORDS
     if first == "%codex" and words[:1] == ["tools"] and len(words) == 2 and last in ("on", "off"):
-        from .tools.listing import names
-
-        return names(session)
+        return tool_names(session)
     is_argument = first == "%codex" and len(words) == 1 and last in COMMANDS
     if is_argument and symbol and last in assist.ABOUT and last not in _SOURCES:
         return None  # it may be a question

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from IPython.core.completer import CompletionContext, SimpleCompletion, SimpleMatcherResult
 
 from ..context.describe import headline
-from ..context.mentions import WORDS, begins_mention
+from ..context.mentions import NAME, WORDS, begins_mention
 from ..context.registry import attributes, mro, type_name
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def complete(shell: InteractiveShell, context: CompletionContext) -> SimpleMatch
     if offers is not None:
         symbol, begin = text[at:], "@"
     else:
-        name = re.search(r"(?:(?<![\w@.])[^\W\d]\w*)?$", text)
+        name = re.search(rf"(?:(?<![\w@.]){NAME})?$", text)
         symbol, begin = name[0] if name else "", ""
         offers = _starting(_variables(shell), symbol) if symbol else []
     found = [SimpleCompletion(f"{begin}{each}", type=word) for each, word in _with_words(offers)]
@@ -96,9 +96,8 @@ def _quoted_files(shell: InteractiveShell, typed: re.Match[str]) -> Iterator[Off
 def _keys(shell: InteractiveShell, typed: re.Match[str]) -> Iterator[Offer]:
     base, mark, begin = typed.groups()
     for key, value in entries(_value(shell.user_ns, base)):
-        text = (
-            repr(key) if mark == "'" else f'"{key}"' if isinstance(key, str) and '"' not in key else repr(key)
-        )
+        is_plain = mark != "'" and isinstance(key, str) and '"' not in key
+        text = f'"{key}"' if is_plain else repr(key)
         if str(key).startswith(begin):
             yield f"{base}[{text}]", value
 
@@ -128,13 +127,13 @@ def _plain_files(shell: InteractiveShell, typed: re.Match[str]) -> Iterator[Offe
     yield from ((path, word) for path, word in _files(typed[0]) if not re.search(r"[^\w.+~/-]", path))
 
 
-_NAME = r"[^\W\d]\w*(?:\.[^\W\d]\w*|\[(?:-?\d+|\"[^\"\n]*\"|'[^'\n]*')\])*"
+_PATH = rf"{NAME}(?:\.{NAME}|\[(?:-?\d+|\"[^\"\n]*\"|'[^'\n]*')\])*"
 _SOURCES: dict[re.Pattern[str], Callable[[InteractiveShell, re.Match[str]], Iterable[Offer]]] = {
     re.compile(r"(In|Out)\[(\d*)"): _numbers,
     re.compile(r'"([^"\n]*)'): _quoted_files,
-    re.compile(rf"({_NAME})\[([\"']?)([^\"'\]\n]*)"): _keys,
-    re.compile(rf"({_NAME})\.(\w*)"): _names,
-    re.compile(r"\w*(?:git:\w*|cell:)?"): _anything,
+    re.compile(rf"({_PATH})\[([\"']?)([^\"'\]\n]*)"): _keys,
+    re.compile(rf"({_PATH})\.({NAME}|)"): _names,
+    re.compile(rf"(?:{NAME})?(?:git:\w*|cell:)?"): _anything,
     re.compile(r"[\w.+~/-]*"): _plain_files,
 }
 """What stands behind an `@` so far -> what may come."""
@@ -156,7 +155,7 @@ def _starting(offers: Iterable[Offer], begin: str) -> list[Offer]:
 
 def _value(namespace: Mapping[str, Any], path: str) -> Any:
     """Return what a path of attributes and keys names, as far as that is stored and not computed."""
-    name, *steps = re.findall(r"[^\W\d]\w*|\[[^\]]*\]", path)
+    name, *steps = re.findall(rf"{NAME}|\[[^\]]*\]", path)
     value = namespace.get(name)
     for step in steps:
         if step[0] != "[":
@@ -176,9 +175,8 @@ def entries(value: Any) -> Iterator[tuple[Any, Any]]:
     elif type_name(value).startswith(_FRAME_PACKAGES) and type_name(value).endswith("Frame"):
         kinds = getattr(value, "dtypes", None)
         kinds = list(kinds) if kinds is not None else []
-        yield from islice(
-            ((name, _Word(kind)) for name, kind in zip(map(str, value.columns), kinds, strict=False)), MOST
-        )
+        columns = zip(map(str, value.columns), map(_Word, kinds), strict=False)
+        yield from islice(columns, MOST)
 
 
 def _attributes(value: Any) -> Iterator[Offer]:
@@ -201,16 +199,14 @@ def _files(begin: str) -> list[Offer]:
     folder, slash, name = begin.rpartition("/")
     try:
         with os.scandir(Path(folder + slash or ".").expanduser()) as entries:
-            return sorted(
-                (
-                    f"{folder}{slash}{entry.name}{'/' if entry.is_dir() else ''}",
-                    _Word("folder" if entry.is_dir() else "file"),
-                )
-                for entry in islice(entries, 10 * MOST)
-                if entry.name.startswith(name) and (entry.name[0] != "." or name[:1] == ".")
-            )
+            kinds = {entry.name: entry.is_dir() for entry in islice(entries, 10 * MOST)}
     except OSError:
         return []
+    begun = [each for each in kinds if each.startswith(name) and (each[0] != "." or name[:1] == ".")]
+    return sorted(
+        (f"{folder}{slash}{each}{'/' * kinds[each]}", _Word("folder" if kinds[each] else "file"))
+        for each in begun
+    )
 
 
 def _with_words(offers: Iterable[Offer]) -> Iterator[tuple[str, str]]:

@@ -23,9 +23,8 @@ def export(session: Session, path: str) -> Steps[None]:
     file = Path(path).expanduser()
     write = WRITERS.get(file.suffix.lower())
     if write is None:
-        raise OptionError(
-            f"`%codex export` can't write {file.name}.", hint=f"It writes {', '.join(WRITERS)} files."
-        )
+        hint = f"It writes {', '.join(WRITERS)} files."
+        raise OptionError(f"`%codex export` can't write {file.name}.", hint=hint)
     thread = yield from session.wait(session.thread())
     turns = yield from session.wait(thread.history())
     if not turns:

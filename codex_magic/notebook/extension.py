@@ -45,9 +45,7 @@ MOST_REPEATED = 256
 MOST_ENDED = 16
 """Answers that a page which is loaded again can still have from here; the store has them all."""
 
-PANEL = frozenset(
-    {"status", "usage", "models", "choose", "sign-out", "threads", "turns", "turn", "thread", "sent"}
-)
+PANEL = frozenset("status usage models choose sign-out threads turns turn thread sent".split())
 """What the panel and the status bar ask; `panel.py` answers."""
 
 _ABOUT = {"protocol": PROTOCOL, "version": __version__}
@@ -204,11 +202,13 @@ class Extension:
         """What a page, if there is one, hears with the end of an answer."""
         return {"notebook": self.notebook} if self.is_attached else None
 
+    def _stream_of(self, id: str) -> Stream | None:
+        with self._said:
+            return self._streams.get(id)
+
     def ask(self, id: str) -> None:
         """Tell the pages of that answer whether its turn asks something; they fetch what it is."""
-        with self._said:
-            stream = self._streams.get(id)
-        if stream is not None:
+        if (stream := self._stream_of(id)) is not None:
             stream.ask(bool(self.questions.waiting(id)))
 
     async def send_errand(self, id: str, work: Mapping[str, Any], page: str = "") -> Report | None:
@@ -234,9 +234,7 @@ class Extension:
 
     def end_run(self, id: str, errand: str, *, failed: bool) -> None:
         """Tell the pages of that answer that the cell which ran for this errand has come to its end."""
-        with self._said:
-            stream = self._streams.get(id)
-        if stream is not None:
+        if (stream := self._stream_of(id)) is not None:
             stream.send({"ran": errand, "failed": failed})
 
     def go(self, id: str, errand: str) -> None:
@@ -277,21 +275,23 @@ class Extension:
 
             in_thread(partial(self._panel, content), daemon=True).add_done_callback(reply)
             return
+        self._handle(content, send, message)
+
+    def answer(self, content: object) -> dict[str, Any]:
+        """Take in one request; return what it is answered."""
+        replies: list[dict[str, Any]] = []
+        self._handle(content, replies.append)
+        return replies[0]
+
+    def _handle(self, content: object, send: Send, message: Mapping[str, Any] | None = None) -> None:
+        """Send the answer to a request, then do what it leads to."""
         follow: list[Callable[[], None]] = []
         send(self._reply(content, follow, message))
         for act in follow:
             act()
 
-    def answer(self, content: object) -> dict[str, Any]:
-        """Take in one request; return what it is answered."""
-        follow: list[Callable[[], None]] = []
-        reply = self._reply(content, follow)
-        for act in follow:
-            act()
-        return reply
-
     def _reply(
-        self, content: object, follow: list[Callable[[], None]], message: Mapping[str, Any] | None = None
+        self, content: object, follow: list[Callable[[], None]], message: Mapping[str, Any] | None
     ) -> dict[str, Any]:
         """Return the answer to a request; what it leads to is added to `follow`."""
         self.protocol = content.get("protocol") if isinstance(content, dict) else None
@@ -302,10 +302,7 @@ class Extension:
         return {"ok": said is not None, **_ABOUT, **(said or {})}
 
     def _answer(
-        self,
-        content: dict[str, Any],
-        follow: list[Callable[[], None]],
-        message: Mapping[str, Any] | None,
+        self, content: dict[str, Any], follow: list[Callable[[], None]], message: Mapping[str, Any] | None
     ) -> dict[str, Any] | None:
         """`None`: refused, since it is nothing we know, or about something that is over."""
         match content:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -86,10 +86,12 @@ def folder_of(path: str | None) -> Path:
     return Path(path).parent if path else Path(".")
 
 
-def look(
-    shell: InteractiveShell, runs: Runs, told: Callable[[str | None, str], Mapping[str, Any] | None]
-) -> Kernel:
-    """Return what the kernel knows now; in the thread of the cell that asks. `told`: by the page, of a cell and its source."""
+Telling = Callable[[str | None, str], Mapping[str, Any] | None]
+"""Returns what the page tells of a cell, by its id and source."""
+
+
+def look(shell: InteractiveShell, runs: Runs, told: Telling) -> Kernel:
+    """Return what the kernel knows now; in the thread of the cell that asks."""
     so_far, source = runs.so_far()
     cell = cell_id(shell)
     said = told(cell, source)
@@ -197,9 +199,8 @@ def _saved(path: str | None) -> tuple[list[SavedCell], float]:
 
 def _is_this(saved: Sequence[SavedCell], saved_at: float, kernel: Kernel) -> bool:
     """Whether the file is this notebook's: a renamed notebook's old name may be another's by now."""
-    ran = {
-        id for id in (kernel.cell, *(run.cell for run in kernel.runs)) if id is not None and is_cell_id(id)
-    }
+    ids = (kernel.cell, *(run.cell for run in kernel.runs))
+    ran = {id for id in ids if id is not None and is_cell_id(id)}
     return not ran or saved_at < kernel.began or not ran.isdisjoint(cell.id for cell in saved)
 
 
@@ -333,11 +334,18 @@ class Outputs:
 
 def readable(outputs: Sequence[Mapping[str, Any]]) -> list[Output]:
     """Return what a reader takes of outputs as they stand in a notebook's file; of an error all of its lines."""
-    whole = [
-        {**each, "text": "\n".join(each["traceback"])} if each.get("traceback") else each for each in outputs
-    ]
-    saved = msgspec.convert([{**each, "ename": ""} for each in whole], list[_SavedOutput])
+    texts = ["\n".join(each.get("traceback") or ()) or each.get("text") or "" for each in outputs]
+    whole = [{**each, "ename": "", "text": text} for each, text in zip(outputs, texts, strict=True)]
+    saved = msgspec.convert(whole, list[_SavedOutput])
     return [output for each in saved for output in _outputs(each)]
+
+
+def divided(outputs: Iterable[Output]) -> tuple[str, list[Output]]:
+    """Return the texts of outputs, and the images."""
+    kinds: dict[bool, list[Output]] = {True: [], False: []}
+    for output in outputs:
+        kinds[output.mime == "text/plain"].append(output)
+    return "\n".join(each.data for each in kinds[True]), kinds[False]
 
 
 def _outputs(saved: _SavedOutput) -> list[Output]:

@@ -41,9 +41,8 @@ class GhostText(auto_suggest.NavigableAutoSuggestFromHistory):
     async def get_suggestion_async(self, buffer: Any, document: Any) -> Any:
         """Return the rest of the code; `None` once something else is typed, which closes the request too."""
         known = self.get_suggestion(buffer, document)
-        if known is not None or not (
-            document.is_cursor_at_the_end_of_line and is_code(document.text_before_cursor)
-        ):
+        is_open = document.is_cursor_at_the_end_of_line and is_code(document.text_before_cursor)
+        if known is not None or not is_open:
             return known
         typed = asyncio.Event()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import subprocess
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,7 +14,7 @@ from ..context.describe import describe
 from ..context.mentions import Mention, insert, resolve, value_at
 from ..protocol.types import ImageInput
 from .gathering import Here, Outputs
-from .naming import file_in, folder_and_files, names_of
+from .naming import file_in, folder_and_files, is_file_in, names_of
 from .recognition import read_cells
 from .screen import count
 
@@ -30,16 +31,7 @@ ID_CHARS = 8
 
 IMAGES = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".gif": "gif", ".webp": "webp"}
 
-GIT_DIFF = [
-    "git",
-    "-c",
-    "core.fsmonitor=false",
-    "diff",
-    "--no-color",
-    "--no-ext-diff",
-    "--no-textconv",
-    "HEAD",
-]
+GIT_DIFF = "git -c core.fsmonitor=false diff --no-color --no-ext-diff --no-textconv HEAD".split()
 """Runs no program that a repository names."""
 
 
@@ -60,9 +52,7 @@ def resolved(here: Here, prompt: str, rows: int) -> tuple[str, list[Mentioned], 
     """Return the prompt with expressions inserted, what it mentions, and what the user should know of that."""
     folder, files = folder_and_files(here.path)
     namespace = here.shell.user_ns
-    named, notes = resolve(
-        prompt, names_of(here.shell), is_file=lambda target: file_in(folder, target) is not None, files=files
-    )
+    named, notes = resolve(prompt, names_of(here.shell), is_file=partial(is_file_in, folder), files=files)
     looks: dict[str, Callable[[Mention], Mentioned]] = {
         "name": lambda m: _value(m.text, value_at(namespace, m.target), rows),
         "out": lambda m: _out(m, namespace, rows),
@@ -88,7 +78,9 @@ def resolved(here: Here, prompt: str, rows: int) -> tuple[str, list[Mentioned], 
                 mentioned[mention.text] = seen._replace(text=_cut(here, seen.text))
         except NotThere as reason:
             notes.append(f"{mention.text} is sent as plain text. {reason}")
-        except Exception as error:  # noqa: BLE001  # values and properties of the user's may raise anything
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001  # values and properties of the user's may raise anything
             notes.append(f"{mention.text} is sent as plain text: it raised {type(error).__name__}.")
     notes += [f"{each.title}: {each.note}" for each in mentioned.values() if each.note]
     return insert(prompt, texts), list(mentioned.values()), notes
@@ -142,12 +134,10 @@ def cell_at(here: Here, target: str) -> Cell:
 
 def _selection(selected: str | None) -> str:
     if selected is None:
-        raise NotThere(
-            "What is selected is known in JupyterLab with the codex_magic extension alone: copy the text into the question."
-        )
-    return selected.strip("\n") or _nothing(
-        "Nothing is selected: select some text in a cell or an output first."
-    )
+        where = "What is selected is known in JupyterLab with the codex_magic extension alone"
+        raise NotThere(f"{where}: copy the text into the question.")
+    nothing = "Nothing is selected: select some text in a cell or an output first."
+    return selected.strip("\n") or _nothing(nothing)
 
 
 def _cells(cells: list[Cell]) -> str:
@@ -163,9 +153,8 @@ def _output(here: Here, mention: Mention) -> Mentioned:
     for cell in reversed(here.around.above) if is_any else [cell_at(here, mention.target)]:
         if found := outputs.of(cell):
             images = [each for each in found if each.mime != "text/plain"]
-            urls = tuple(
-                ImageInput(f"data:{each.mime};base64,{''.join(each.data.split())}") for each in images
-            )
+            pictures = (f"data:{each.mime};base64,{''.join(each.data.split())}" for each in images)
+            urls = tuple(map(ImageInput, pictures))
             text = outputs.text(cell, TOKENS) or f"{count(len(urls), 'image')}, attached"
             return Mentioned(mention.text, f"Of {cell.label}:\n{text}", urls)
     which = "No cell above" if is_any else "It is no cell that"
@@ -219,15 +208,9 @@ def _pdf(path: Path) -> str:
 
 
 def _diff(folder: Path) -> str:
+    quiet = subprocess.DEVNULL
     try:
-        done = subprocess.run(
-            GIT_DIFF,
-            cwd=folder,
-            capture_output=True,
-            timeout=GIT_SECONDS,
-            stdin=subprocess.DEVNULL,
-            check=True,
-        )
+        out = subprocess.check_output(GIT_DIFF, cwd=folder, timeout=GIT_SECONDS, stdin=quiet, stderr=quiet)
     except (OSError, subprocess.SubprocessError):
         raise NotThere("git finds no repository with a commit here.") from None
-    return done.stdout.decode(errors="replace").strip() or _nothing("Nothing has changed.")
+    return out.decode(errors="replace").strip() or _nothing("Nothing has changed.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,7 @@ MOST_FILES = 500
 def marks(shell: Any, text: str) -> list[dict[str, Any]]:
     """Return what an editor marks in a question, with begin and end in UTF-16 units; from any thread."""
     folder, files = folder_and_files(None)
-    found = mentions.marks(
-        text, names_of(shell), is_file=lambda target: file_in(folder, target) is not None, files=files
-    )
+    found = mentions.marks(text, names_of(shell), is_file=partial(is_file_in, folder), files=files)
     return [
         {"begin": utf16_length(text[: each.begin]), "end": utf16_length(text[: each.end]), "note": note}
         for each, note in found
@@ -48,3 +47,7 @@ def file_in(folder: Path, target: str) -> Path | None:
         return path if path.is_relative_to(folder) and path.is_file() else None
     except (OSError, ValueError, RuntimeError):
         return None
+
+
+def is_file_in(folder: Path, target: str) -> bool:
+    return file_in(folder, target) is not None

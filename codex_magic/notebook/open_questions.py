@@ -69,12 +69,10 @@ class OpenQuestions:
         if not policy_bounds().always:
             return False
         with self._lock:
-            grant = next(
-                (each for each in self._grants if each.is_kept_here and each.question.about == about), None
-            )
-            if grant is not None:
+            same = [each for each in self._grants if each.is_kept_here and each.question.about == about]
+            for grant in same[:1]:
                 grant.uses += 1
-        return grant is not None
+        return bool(same)
 
     def grants(self) -> list[Grant]:
         """Return what was approved for longer than once, oldest first."""

@@ -15,6 +15,7 @@ from .gathering import Kernel
 from .recognition import page_cells
 
 if TYPE_CHECKING:
+    from .extension import Send
     from .suggestions import Suggested, Suggestions
 
 MOST_REMEMBERED = 64
@@ -24,9 +25,7 @@ MOST_REMEMBERED = 64
 class PageRequests:
     """The suggestions that pages wait for, by the ids that they have given them; from any thread."""
 
-    def __init__(
-        self, suggestions: Callable[[], Suggestions], send: Callable[[dict[str, Any]], None]
-    ) -> None:
+    def __init__(self, suggestions: Callable[[], Suggestions], send: Send) -> None:
         self._suggestions, self._send = suggestions, send
         self._lock = Lock()
         self._latest: deque[str] = deque(maxlen=MOST_REMEMBERED)

@@ -19,7 +19,6 @@ from ..net import scrub
 from ..protocol import types
 from ..protocol.errors import CodexError, ConfigurationError, StoreError
 from ..protocol.plain import shorten
-from ..responses.catalog import Catalog, find_model
 from ..threads.options import CONTINUE
 from ..threads.store import Store, ThreadRecord, TurnRecord
 from . import login, options
@@ -51,11 +50,8 @@ def answer(session: Session, content: Mapping[str, Any]) -> Reply:
         return {"ok": False, "error": scrub(error.message), "hint": scrub(error.hint)}
     except Exception:  # the top of a thread: the page waits for its answer
         log.exception("a request of the panel failed")
-        return {
-            "ok": False,
-            "error": "That failed unexpectedly. The kernel's log has the details.",
-            "hint": "",
-        }
+        what = "That failed unexpectedly. The kernel's log has the details."
+        return {"ok": False, "error": what, "hint": ""}
     return {"ok": False} if reply is None else {"ok": True, **reply}
 
 
@@ -101,7 +97,7 @@ def _status(session: Session) -> Reply:
         provider, account = chosen.name, _account(session, chosen.name)
     except ConfigurationError as error:
         problem = scrub(error.message)
-    model = _model(session) if provider else session.settings.model
+    model = session.model_in_use() if provider else session.settings.model
     running = list(session.running)
     numbers = [*(each.number for each in list(session.ended)), *(each.number for each in running)]
     return {
@@ -134,20 +130,11 @@ def _account(session: Session, provider: str) -> Reply:
     return {"kind": "chatgpt", "text": login.who(account).removeprefix("as ")}
 
 
-def _model(session: Session) -> str:
-    """Return the model that a question goes to; empty where only the service knows its default."""
-    if session.settings.model:
-        return session.settings.model
-    model = Catalog(session.provider(), session.env).in_use(None)
-    return model.slug if model is not None else ""
-
-
 def _limits(session: Session) -> list[Reply]:
     """Return what is left of each window, the one that stops you first in front."""
     windows = login.windows(session.rate_limits) if session.rate_limits is not None else []
-    return [
-        {"name": login.name(each), "left": login.left(each), "resets": login.resets(each)} for each in windows
-    ]
+    facts = {"name": login.name, "left": login.left, "resets": login.resets}
+    return [{name: fact(each) for name, fact in facts.items()} for each in windows]
 
 
 def _models(session: Session) -> list[Reply]:
@@ -162,10 +149,7 @@ def _choose(session: Session, model: str, effort: str) -> Reply:
     """Set both; empty stands for the default. Raises OptionError, ModelNotFoundError."""
     effort = options.checked("effort", effort) if effort else ""
     if model and model != session.settings.model:
-        provider = session.provider()
-        models = session.blocking.call(session.codex.models(provider=provider, include_hidden=True))
-        if models:
-            find_model([*models], model)
+        session.blocking.call(session.check_model(model))
     session.settings.model, session.settings.effort = model, effort
     return _status(session)
 
@@ -272,7 +256,7 @@ def _turn_row(turn: TurnRecord, mask: Callable[[str], str]) -> Reply:
 
 def _turn(session: Session, thread_id: str, turn_id: str) -> Reply | None:
     """Return a turn as its output would show it."""
-    from ..display.view import TurnView
+    from .export import view
 
     def read(store: Store) -> TurnRecord | None:
         is_in_thread = any(each.id == turn_id for each in store.history(thread_id, include_items=False))
@@ -281,9 +265,9 @@ def _turn(session: Session, thread_id: str, turn_id: str) -> Reply | None:
     turn = session.blocking.call(session.codex.store_of(thread_id).run(read))
     if turn is None:
         return None
-    view = TurnView.of(turn.as_turn(), turn.thread_id, usage=turn.usage, model=turn.model)
     mask = _masked(session)
-    bundle = {kind: mask(part) if isinstance(part, str) else part for kind, part in view.bundle().items()}
+    parts = view(turn).bundle().items()
+    bundle = {kind: mask(part) if isinstance(part, str) else part for kind, part in parts}
     return {"bundle": bundle, "question": mask(next(iter(turn.asked), ""))}
 
 

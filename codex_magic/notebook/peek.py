@@ -35,7 +35,7 @@ def show_dry(session: Session, task: Task) -> Steps[None]:
     _show(session, request, "Not sent. This would be the request:")
 
 
-def show_sent(session: Session) -> Steps[None]:
+def show_sent(session: Session, _: str) -> Steps[None]:
     """Show what the last question was sent with."""
     request = yield from session.wait(request_of(session))
     if request is None:

@@ -125,14 +125,9 @@ class Question:
         if not self.over or self.answered.cancelled():
             return False
         decision = self.answered.result()
-        yes = (Decision.accept, Decision.accept_and_run, Decision.accept_in_kernel)
-        is_once = decision is Decision.try_first or decision in (
-            None,
-            *yes,
-            Decision.decline,
-            Decision.cancel,
-        )
-        return not isinstance(decision, types.DeclineBecause) and not is_once
+        yes = (Decision.accept, Decision.accept_and_run, Decision.accept_in_kernel, Decision.try_first)
+        once = (None, *yes, Decision.decline, Decision.cancel)
+        return not isinstance(decision, types.DeclineBecause) and decision not in once
 
     def grant(self) -> tuple[str, str]:
         """Return what holds for longer than once, as the button said, and what it is about."""
@@ -158,13 +153,7 @@ class Question:
             "facts": [list(fact) for fact in self.text.facts],
             "images": list(self.text.images),
             "choices": [
-                {
-                    "key": each.key,
-                    "label": each.label,
-                    "short": each.short,
-                    "side": each.side,
-                    "reason": each.takes_reason,
-                }
+                {**{name: getattr(each, name) for name in SHOWN}, "reason": each.takes_reason}
                 for each in choices(self.request)
             ],
             "waiting": waiting,
@@ -222,6 +211,14 @@ class Choice(NamedTuple):
     short: str = ""
     takes_reason: bool = False
 
+    @property
+    def is_lasting(self) -> bool:
+        """Whether it is a yes for longer than once."""
+        return self.decision in LASTING or not isinstance(self.decision, Decision)
+
+
+SHOWN = ("key", "label", "short", "side")
+"""Fields of a choice that a page draws."""
 
 CHOICES = (
     Choice("d", "Decline", Decision.decline, "no", "decline"),
@@ -239,13 +236,7 @@ READING_CHOICES = (
 )
 
 
-CELL_VERBS = {
-    "run": "Run",
-    "move": "Move",
-    "delete": "Delete",
-    "restart": "Restart",
-    "interrupt": "Interrupt",
-}
+CELL_VERBS = {action: action.capitalize() for action in ("run", "move", "delete", "restart", "interrupt")}
 
 
 def _cell_choices(request: types.CellApproval) -> list[Choice]:
@@ -277,14 +268,8 @@ def choices(request: Request) -> list[Choice]:
         own = _cell_choices(request)
     elif isinstance(request, types.ReadingApproval):
         own = READING_CHOICES
-    return [
-        each for each in (*own, *more_choices(request)) if policy_bounds().always or not _is_lasting(each)
-    ]
-
-
-def _is_lasting(choice: Choice) -> bool:
-    """Whether it is a yes for longer than once."""
-    return choice.decision in LASTING or not isinstance(choice.decision, Decision)
+    offered = [*own, *more_choices(request)]
+    return offered if policy_bounds().always else [each for each in offered if not each.is_lasting]
 
 
 def more_choices(request: ApprovalRequest) -> list[Choice]:
@@ -296,10 +281,9 @@ def more_choices(request: ApprovalRequest) -> list[Choice]:
         if words := request.proposed_execpolicy_amendment:
             joined = shlex.join(words)
             # With the agent's own shell before it, a beginning of words stands for one command.
-            is_beginning = shell_and_script(joined)[1] == joined
-            allowed = (
-                f"commands that start with {exact_line(joined)}" if is_beginning else "exactly this command"
-            )
+            allowed = "exactly this command"
+            if shell_and_script(joined)[1] == joined:
+                allowed = f"commands that start with {exact_line(joined)}"
             decision = types.AcceptWithExecpolicyAmendment(words)
             lasting.append(Choice("c", f"Always allow {allowed}", decision))
         for number, proposed in enumerate(request.proposed_network_policy_amendments or (), 1):
@@ -367,20 +351,16 @@ def question_text(question: Question) -> QuestionText:
         case types.PermissionsApproval():
             title, passages = "Allow Codex these permissions?", [_json(request.permissions)]
         case CodeRun(code, seen):
-            return QuestionText(
-                "Run this code in this cell?", (Passage("", exact_lines(code), "python"),), _exact([*seen])
-            )
+            passage = Passage("", exact_lines(code), "python")
+            return QuestionText("Run this code in this cell?", (passage,), _exact([*seen]))
         case types.RunApproval():
             return _run_text(request)
         case types.CellApproval(facts=seen):
-            facts = [(label, exact_line(text)) for label, text in seen]
-            return QuestionText(_cell_title(request), _cell_passages(request), tuple(facts))
+            return QuestionText(_cell_title(request), _cell_passages(request), _exact([*seen]))
         case types.McpToolApproval(tool=tool, server=server, description=described):
             title = f"Allow Codex to call {exact_line(tool)} of the MCP server {exact_line(server)}?"
-            says = f"“{exact_line(shorten(described, 300))}”"
-            return QuestionText(
-                title, (_json(request.arguments),), (("The server says", says),) if described else ()
-            )
+            says = ("The server says", f"“{exact_line(shorten(described, 300))}”")
+            return QuestionText(title, (_json(request.arguments),), (says,) if described else ())
         case types.ReadingApproval(folder=folder):
             first = Passage("It starts with:", exact_lines(_call(request)), "python")
             what = f"variables, cells, outputs and the files in {exact_line(folder)}"
@@ -416,9 +396,8 @@ def _cell_passages(request: types.CellApproval) -> tuple[Passage, ...]:
     if request.action == "edit":
         return (Passage("", exact_diff(text_diff(request.base, request.text)), "diff"),)
     if request.steps or request.action == "restart":
-        return tuple(
-            Passage(exact_line(each.name), exact_lines(each.source), "python") for each in request.steps
-        )
+        steps = request.steps
+        return tuple(Passage(exact_line(each.name), exact_lines(each.source), "python") for each in steps)
     text = request.text if request.action == "add" else request.base
     return (Passage("", exact_lines(text), "python" if request.kind == "code" else request.kind),)
 

@@ -163,9 +163,8 @@ class Recognition(NamedTuple):
 
     id: str
     thread_id: str | None
-    original: (
-        NotebookRecord | None
-    )  # this new one is a copy of it; both go on, so it needs a fork of the thread
+    original: NotebookRecord | None
+    """This new one is a copy of it; both go on, so it needs a fork of the thread."""
     evidence: Evidence
 
 
@@ -183,9 +182,8 @@ def gather(
     env = os.environ if env is None else env
     connection, lasting = connection_file(kernel), frozenset(filter(names_a_cell, cells))
     path, name = _place(shell, env)
-    evidence = Evidence(
-        connection, path and os.path.realpath(path), name, lasting, psutil.Process().create_time()
-    )
+    path, started = path and os.path.realpath(path), psutil.Process().create_time()
+    evidence = Evidence(connection, path, name, lasting, started)
     place = _page_place(said)
     if place.path and (server := _server(connection, env)) is not None:
         path = os.path.realpath(os.path.join(server.root_dir, place.path))
@@ -210,11 +208,9 @@ def recognise(store: Store, evidence: Evidence) -> Recognition:
         evidence = _with_server_path(evidence)
         file = _File(evidence)
     here = evidence.here
-    cells = file.cell_ids | evidence.cells
+    cells, kernel = file.cell_ids | evidence.cells, evidence.kernel
     name = evidence.notebook or file.id
-    claims = store.notebook_claims(
-        name=name, answers=file.answers, cells=cells, kernel=evidence.kernel, path=here
-    )
+    claims = store.notebook_claims(name=name, answers=file.answers, cells=cells, kernel=kernel, path=here)
 
     def weight(claim: NotebookClaim) -> tuple[int, ...]:
         # A copy inherits what speaks for its original, so it is the original's path or its own turns that decide.

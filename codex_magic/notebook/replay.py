@@ -66,11 +66,8 @@ def wish(word: str, provider: str, options: ParsedLine, context: Context, settin
         return Wish((WHOLE, CODE), is_must=True)
     if word == "keep" or (word == "auto" and context.kernel.is_one_of_many):
         return Wish((WHOLE,), is_own=True)
-    return (
-        Wish((WHOLE, CODE))
-        if word == "auto" and is_helpless(context.shell, service_of(provider), settings)
-        else ANEW
-    )
+    is_alone = word == "auto" and is_helpless(context.shell, service_of(provider), settings)
+    return Wish((WHOLE, CODE)) if is_alone else ANEW
 
 
 def is_helpless(shell: InteractiveShell, provider: str, settings: Settings) -> bool:
@@ -162,12 +159,10 @@ class Question:
         """Return what the question is made of, without what another run of the same cells has otherwise."""
         context, names = self._context, _DECISIVE
         cells = context.around.all if context.scope == "all" else context.around.above
-        told = (
-            []
-            if context.scope == "none"
-            else [each for each in cells if kind == WHOLE or each.kind == "code"]
-        )
-        error = context.around.error if context.scope != "none" else ""
+        told = [each for each in cells if kind == WHOLE or each.kind == "code"]
+        error = context.around.error
+        if context.scope == "none":
+            told, error = [], ""
         return (
             kind,
             self._service,

@@ -123,10 +123,8 @@ class Screen:
 
         if language == "diff" and not self.rich and sys.stdout.isatty():
             colors = {"+": "\x1b[32m", "-": "\x1b[31m", "@": "\x1b[36m"}
-            lines = (
-                f"{colors.get(line[:1], '')}{line}\x1b[0m" for line in without_controls(text).split("\n")
-            )
-            print("\n".join(lines))  # noqa: T201
+            for line in without_controls(text).split("\n"):
+                print(f"{colors.get(line[:1], '')}{line}\x1b[0m")  # noqa: T201
         else:
             self._show(code_block(text, language), text)
 

@@ -30,6 +30,7 @@ from ..protocol.ids import new_id
 from ..protocol.plain import shorten
 from ..protocol.policy import policy_bounds
 from ..protocol.settings import Settings
+from ..responses.catalog import Catalog, find_model
 from ..responses.client import AsyncClient, Usage, fetch_usage
 from ..responses.provider import Provider, chatgpt
 from ..threads.codex import AsyncThread
@@ -200,7 +201,7 @@ class Session:
         turn = RunningTurn(self, prompt, task, context, listener, cell=cell, output=output)
         turn.number, turn.files = next(self._turns), files
         turn.wish = wish(self.answers, self.service, task.options, context, self.env)
-        turn.started = self.blocking.submit(self._start_turn(turn, turn_options, listener))
+        turn.started = self.blocking.submit(self._start_turn(turn, turn_options))
         self.running.append(turn)
         self.extension.turns[output] = turn
         return turn
@@ -226,9 +227,8 @@ class Session:
         name = "app-server" if options.values.get("agent") else engine(self.settings.engine)
         bound = next((word for word in ("sandbox", "approval", "cwd") if word in options.values), None)
         if name == "backend" and bound is not None:
-            raise OptionError(
-                f"--{bound} needs --agent.", hint=f"For example: `%%codex --agent --{bound} ...`"
-            )
+            hint = f"For example: `%%codex --agent --{bound} ...`"
+            raise OptionError(f"--{bound} needs --agent.", hint=hint)
         provider, model = chosen("provider"), chosen("model")
         turn_options: TurnOptions = {
             "engine": name,
@@ -254,22 +254,19 @@ class Session:
             "model_provider": self.agent_provider(provider),
         }
 
-    async def _start_turn(
-        self, turn: RunningTurn, turn_options: TurnOptions, listener: Listener
-    ) -> AsyncTurnHandle:
+    async def _start_turn(self, turn: RunningTurn, turn_options: TurnOptions) -> AsyncTurnHandle:
         """Raises NotSent when it is withdrawn in time, else CodexError."""
 
         def tell(notification: types.Notification) -> None:
             turn.trace.hear(notification)
-            if isinstance(notification, types.RateLimitsUpdated):
-                self.rate_limits = notification.rate_limits
             if turn.files is not None:
                 turn.files.hear(notification)
-            if isinstance(notification, types.ItemCompleted) and isinstance(
-                notification.item, types.ToolCall
-            ):
-                self.tools.note(notification.item)
-            listener(notification)
+            match notification:
+                case types.RateLimitsUpdated(rate_limits=limits):
+                    self.rate_limits = limits
+                case types.ItemCompleted(item=types.ToolCall() as call):
+                    self.tools.note(call)
+            turn.listener(notification)
 
         wanted = turn.options.text("thread")
         own = self.new_thread if turn.options.values.get("new") else self.thread
@@ -376,14 +373,12 @@ class Session:
         kernel = look(self.shell, self.runs, self.extension.run)
         return kernel._replace(regions=self.extension.regions)
 
-    async def _told(
-        self, thread: AsyncThread, context: Context, prompt: str, turn_options: TurnOptions
-    ) -> Told:
+    async def _told(self, thread: AsyncThread, context: Context, prompt: str, options: TurnOptions) -> Told:
         """Return the question with what is new of the notebook to `thread`."""
         held: dict[str, str] = {}
         if not context.is_empty():
-            cell, notebook = turn_options.get("cell_id"), turn_options.get("notebook")
-            left_out = turn_options.get("left_out") or ()
+            cell, notebook = options.get("cell_id"), options.get("notebook")
+            left_out = options.get("left_out") or ()
             held = await thread.held(cell_id=cell, notebook=notebook, prompt=prompt, left_out=left_out)
         return context.told(prompt, held, await self.mask_of(thread))
 
@@ -560,16 +555,20 @@ class Session:
         if self._suggestions is None:
             from .suggestions import Suggestions  # most notebooks have none
 
-            self._suggestions = Suggestions(
-                self.shell,
-                self.runs,
-                self.settings,
-                self.env,
-                self.mask,
-                codex=self.blocking,
-                provider=self.provider,
-            )
+            about = self.shell, self.runs, self.settings, self.env, self.mask
+            self._suggestions = Suggestions(*about, codex=self.blocking, provider=self.provider)
         return self._suggestions
+
+    def model_in_use(self) -> str:
+        """Return the model that a question goes to; empty where only the service knows its default."""
+        model = None if self.settings.model else Catalog(self.provider(), self.env).in_use(None)
+        return model.slug if model is not None else self.settings.model
+
+    async def check_model(self, name: str) -> None:
+        """Raise ModelNotFoundError for a name that is not in the provider's list, if it has one."""
+        models = await self.codex.models(provider=self.provider(), include_hidden=True)
+        if models:
+            find_model([*models], name)
 
     async def usage(self, provider: Provider) -> Usage:
         """Ask the service what is left of the plan. Raises ConfigurationError where there is none."""
@@ -613,7 +612,7 @@ class RunningTurn:
         output: str,
     ) -> None:
         self.prompt, self.options, self.context, self.cell = prompt, task.options, context, cell
-        self.output, self._listener, self._saving = output, listener, task.saving
+        self.output, self.listener, self._saving = output, listener, task.saving
         self.trace = Trace()
         session.trace = self.trace
         self.wish: Wish
@@ -658,7 +657,7 @@ class RunningTurn:
         try:
             await handle.steer(text)
         except CodexError as error:
-            self._listener(types.Warned(None, f"Codex did not get “{shorten(text, 60)}”. {error}"))
+            self.listener(types.Warned(None, f"Codex did not get “{shorten(text, 60)}”. {error}"))
 
     def end(self) -> None:
         """Leave the running turns, and save what the cell's options want of the answer."""

@@ -200,16 +200,13 @@ class Suggestions:
         contexts: dict[str, str] = {}
         if policy_bounds().usual("context", self._settings.context) != "none":
             above = around(cursor.kernel, None).above
-            contexts["notebook"] = cells_text(
-                above, {}, tokens=CELL_TOKENS, place="above the cursor", mask=mask
-            ).text
+            cells = cells_text(above, {}, tokens=CELL_TOKENS, place="above the cursor", mask=mask)
+            contexts["notebook"] = cells.text
             contexts["names"] = mask("\n".join(described(names_of(self._shell), before, after)))
         if PLACEHOLDER.search("".join((*contexts.values(), *masked))):
             contexts["secrets"] = INSTRUCTION
-        inputs: list[InputItem] = [
-            ContextInput(name, encodable(text)) for name, text in contexts.items() if text
-        ]
-        return [*inputs, TextInput(encodable(CURSOR.join(masked)))], provider
+        told = (ContextInput(name, encodable(text)) for name, text in contexts.items() if text)
+        return [*told, TextInput(encodable(CURSOR.join(masked)))], provider
 
     async def _ask(
         self, provider: Provider, model: str, inputs: list[InputItem], tokens: int

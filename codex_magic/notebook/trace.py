@@ -10,6 +10,8 @@ from ..protocol import types
 PHASES = ("waiting in line", "connecting", "first token", "streaming", "tools", "waiting for approval")
 LINE, CONNECT, FIRST, STREAM, TOOLS, APPROVAL = PHASES
 
+_ACTIONS = (types.CommandExecution, types.FileChange, types.ToolCall)
+
 
 class Trace:
     """The seconds of each phase, one after the other; `display` goes on beside them."""
@@ -35,15 +37,11 @@ class Trace:
                 self._enter(CONNECT)
             case types.RateLimitsUpdated() if self._phase == CONNECT:
                 self._enter(FIRST)
-            case types.ItemStarted(
-                item=types.CommandExecution() | types.FileChange() | types.ToolCall() as item
-            ):
+            case types.ItemStarted(item=item) if isinstance(item, _ACTIONS):
                 self._acting.add(item.id)
                 (self._waiting.add if item.status == "waiting" else self._waiting.discard)(item.id)
                 self._enter(APPROVAL if self._waiting else TOOLS)
-            case types.ItemCompleted(
-                item=types.CommandExecution() | types.FileChange() | types.ToolCall() as item
-            ):
+            case types.ItemCompleted(item=item) if isinstance(item, _ACTIONS):
                 self._acting.discard(item.id)
                 self._waiting.discard(item.id)
                 self._enter(APPROVAL if self._waiting else TOOLS if self._acting else FIRST)

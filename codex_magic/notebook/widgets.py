@@ -240,7 +240,7 @@ class LoginWidget(_Panel):
         self._choices = self._make(ipywidgets.VBox(choices)).add_class("codex-choices")
         self._again = self._button("", lambda: flow.begin(flow.view.way or Way.device), style="primary")
         another, other = (
-            self._button(what, flow.choose) for what in ("Use another account", "Other options")
+            self._button(each, flow.choose) for each in ("Use another account", "Other options")
         )
         close, cancel = (self._button(what, flow.cancel) for what in ("Close", "Cancel"))
         sign_out = self._button("Sign out", flow.sign_out)
@@ -344,9 +344,8 @@ def _qr_code(link: str) -> str:
         drawn = segno.make_qr(link, error="l").svg_inline(light="#fff", omitsize=True)
     except segno.DataOverflowError:
         return ""
-    return (
-        f'<span class="codex-qr" role="img" aria-label="QR code of the sign-in page">{drawn}Or scan it</span>'
-    )
+    label = 'role="img" aria-label="QR code of the sign-in page"'
+    return f'<span class="codex-qr" {label}>{drawn}Or scan it</span>'
 
 
 def note_html(view: LoginView) -> str:

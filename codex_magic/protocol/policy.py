@@ -195,7 +195,7 @@ def _policy(path: Path, *, needed: bool) -> Policy | None:
         key = path, state.st_mtime_ns, state.st_size, state.st_ino
         if key not in _read:
             with path.open("rb") as file:
-                _read[key] = _parse(file.read(_LONGEST))
+                _read[key] = _parse(file.read(_LONGEST + 1))
         return _read[key]
     except (FileNotFoundError, NotADirectoryError) as error:
         if not needed:
@@ -203,13 +203,17 @@ def _policy(path: Path, *, needed: bool) -> Policy | None:
         raise _unreadable(path, "it is not there") from error
     except OSError as error:
         raise _unreadable(path, str(error.strerror)) from error
+    except RecursionError as error:
+        raise _unreadable(path, "it is nested too deeply") from error
     except ValueError as error:  # no TOML, no UTF-8, not these keys
         raise _unreadable(path, str(error)) from error
 
 
 def _parse(data: bytes) -> Policy:
-    """Raises ValueError for what is no policy."""
-    return msgspec.convert(tomllib.loads(data.decode()), Policy)
+    """Raises ValueError for what is no policy, RecursionError for what no parser follows."""
+    if len(data) > _LONGEST:
+        raise ValueError(f"it is longer than {_LONGEST} bytes")
+    return msgspec.convert(tomllib.loads(data.decode("utf-8-sig")), Policy)
 
 
 def _unreadable(path: Path, why: str) -> ConfigurationError:

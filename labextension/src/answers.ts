@@ -76,7 +76,7 @@ const plugin: JupyterFrontEndPlugin<void> = {
               }
             },
             propose: async (change: CellChange, decide: Decide): Promise<CellEdit | null> => {
-              const { CellEdit } = await import('./edit');
+              const { CellEdit } = await import(/* webpackChunkName: 'diff' */ './edit');
               const here = panel();
               const cell = here?.content.model?.cells.get(indexOf(here, change.cell));
               const asked = { change, decide };

@@ -208,7 +208,7 @@ export class CodeBlocks {
       this.insert(block);
       return;
     }
-    const { CellEdit } = await import('./edit');
+    const { CellEdit } = await import(/* webpackChunkName: 'diff' */ './edit');
     this.edits.get(frame)?.dispose();
     const edit = new CellEdit({
       ...this.page,

@@ -2,6 +2,8 @@ import * as React from 'react';
 
 import { STROKES, type Stroke } from './icon';
 
+const h = React.createElement;
+
 /** An icon in lines of the text's own colour. */
 export function Icon({ name }: { name: Stroke }): React.ReactElement {
   return (

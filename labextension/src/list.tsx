@@ -5,6 +5,8 @@ import { Icon } from './glyph';
 import type { ThreadRow } from './protocol';
 import { HEIGHTS, type Item, ago, marked, seen, titleOf, topsOf } from './shelf';
 
+const h = React.createElement;
+
 /** So many lines before the end more are asked for. */
 const AHEAD = 30;
 

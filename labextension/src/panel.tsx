@@ -38,6 +38,8 @@ import { duration, itemsOf, titleOf } from './shelf';
 import { Threads } from './threads';
 import type { ICodexModel } from './tokens';
 
+const h = React.createElement;
+
 /** What the panel needs of its page. */
 export interface IShelf {
   app: JupyterFrontEnd;

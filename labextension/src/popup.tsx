@@ -7,6 +7,8 @@ import * as React from 'react';
 import type { Limit, ModelsReply, Reply, StatusReply } from './protocol';
 import type { ICodexModel } from './tokens';
 
+const h = React.createElement;
+
 /** The service's own page about limits and credits. */
 const USAGE = 'https://chatgpt.com/codex/settings/usage';
 

@@ -13,6 +13,8 @@ import { PANEL, SIGN_IN } from './names';
 import { type BarItem, barItem } from './shelf';
 import { ICodexModel } from './tokens';
 
+const h = React.createElement;
+
 /** Account, model and limits of the notebook's Codex in one line, and what they can be changed to a click away. */
 const plugin: JupyterFrontEndPlugin<ICodexModel> = {
   id: 'codex-magic:status',

@@ -11,7 +11,17 @@ from hypothesis import strategies as st
 from codex_magic.context.mentions import Mention, find_mentions, insert, marks, resolve, value_at
 from tests.context.lines import lines_run
 
-FILES = {"data.csv", "src/app.py", "my data.csv", "df.csv", "Makefile", "~/notes.md", "../up.txt", ".env"}
+FILES = {
+    "data.csv",
+    "src/app.py",
+    "my data.csv",
+    "df.csv",
+    "Makefile",
+    "~/notes.md",
+    "../up.txt",
+    ".env",
+    "entre\u0301e.csv",
+}
 
 NAMESPACE = {
     "df": {"price": [1, 2], "a b": {"c": 3}},
@@ -19,6 +29,8 @@ NAMESPACE = {
     "X": 1,
     "data": 2,
     "größe": 3,
+    "कीमत": 3,
+    "ราคาที่": {"ชื่อ": 1},
     "media": 4,
     "types": 5,
     "Out": {4: 6},
@@ -42,6 +54,10 @@ def mentions(prompt: str) -> list[tuple[str, str]]:
         ("What about @df-based ones", "name", "df"),
         ("看一下@df的列", "name", "df"),
         ("Welche @größe?", "name", "größe"),
+        ("Welche @gro\u0308ße?", "name", "gro\u0308ße"),
+        ("@कीमत बताओ।", "name", "कीमत"),
+        ('@ราคาที่["ชื่อ"]', "name", 'ราคาที่["ชื่อ"]'),
+        ("@entre\u0301e.csv", "file", "entre\u0301e.csv"),
         ('@df["price"]', "name", 'df["price"]'),
         ("@df['a b'][\"c\"]!", "name", "df['a b'][\"c\"]"),
         ("@model.layers[0].name", "name", "model.layers[0].name"),
@@ -134,6 +150,7 @@ def test_a_file_may_be_mentioned_in_part():
         ('@df["prize"]', ['df has no ["prize"]']),
         ("{{ lenght + 1 }}", ["No variable named lenght"]),
         ("@erorr", ["@error?"]),
+        ("@error.text", ["error.text is sent", "@error?"]),
     ],
 )
 def test_a_slip_of_the_pen_is_noted(prompt, words):

@@ -75,6 +75,18 @@ NAMES = [
     Case("x = [1]\ndef f(v): v.append(2)", "f(x)"),
     Case("x = [1]\ndef f(): x.append(2)", "f()"),
     Case("x = 1\ndef f():\n    global x\n    x = 2", "f()"),
+    Case("x = [3, 1, 2]", "import heapq\nheapq.heapify(x)"),
+    Case("x = [1, 3]", "import bisect\nbisect.insort(x, 2)"),
+    Case("x = []", "list(map(x.append, [1, 2]))"),
+    Case("x = []", "list.append(x, 1)"),
+    Case("x = []\nh = x.append", "h(1)"),
+    Case("x = [1]", "(y := x).append(2)"),
+    Case("x = []", "(lambda each: each.append(1))(x)"),
+    Case("x = []", "def f(each): each.append(1)\nf(x)"),
+    Case("x = []\ndef f(each=x): each.append(1)", "f()"),
+    Case("import collections\nx = collections.Counter('ab')", "x.subtract('a')"),
+    Case("import collections\nx = collections.OrderedDict(a=1, b=2)", "x.move_to_end('a')"),
+    Case("import collections\nx = collections.defaultdict(list)", "x['new']"),
 ]
 
 FRAMES = [
@@ -96,6 +108,17 @@ FRAMES = [
     Case(ARRAY, "x += 1"),
     Case(ARRAY, "x = x.reshape(2, 3)"),
     Case(ARRAY + "\ny = x[2:]", "y[0] = 9"),
+    Case(FRAME + "\ny = [x]", "x['p'] = 0"),
+    Case(FRAME + "\ny = {'k': (x,)}\nz = x", "x.drop(columns='n', inplace=True)"),
+    Case(FRAME + "\ny = [x]", "x.attrs['unit'] = 'm'; x.columns.name = 'c'; x['q'] = 1"),
+    Case(FRAME + "\nx = x.p\ny = [x]", "x[0] = 9"),
+    Case(POLARS + "\ny = [x]", "x.insert_column(0, pl.Series('q', [3, 4]))"),
+    Case(ARRAY, "np.random.default_rng(1).shuffle(x)"),
+    Case(ARRAY, "np.copyto(x, 1)"),
+    Case(ARRAY, "np.add(x, 1, out=x)"),
+    Case(ARRAY, "np.put(x, [0], [4])"),
+    Case(ARRAY, "x.dtype = 'float64'"),
+    Case("import numpy as np\nx = np.array([1.0, np.nan])\ny = [x]", "np.copyto(x, 1)"),
 ]
 
 ON_DISK = [
@@ -129,6 +152,22 @@ SAID = [
     (Case("x = iter([1, 2])", "next(x)"), "x (a list_iterator can't be copied)"),
     (Case("x = (i for i in range(3))", "z = list(x)"), "x (a generator can't be copied)"),
     (Case("import numpy as np\nx = np.zeros(30_000_000)", "x[0] = 1"), "x (240 MB, too large to keep)"),
+    (
+        Case("import numpy as np\nx = np.zeros(30_000_000)", "np.copyto(x, 1)"),
+        "x (240 MB, too large to keep)",
+    ),
+    (
+        Case("import numpy as np\nx = np.random.default_rng(1)", "x.random()"),
+        "x (a Generator can't be copied)",
+    ),
+    (
+        Case("import sqlite3\nx = sqlite3.connect(':memory:')", "x.execute('create table t (n)')"),
+        "rows of a database",
+    ),
+    (Case("class x: a = []", "x.a.append(1)"), "x.a"),
+    (Case("", "import math\nmath.tau = 3"), "math.tau"),
+    (Case("", "import sys\nsys.path.append('z')"), "sys.path"),
+    (Case("import os", "os.environ['Z'] = '1'"), "settings of the process"),
     (Case("", "open('/dev/null', 'w').write('x')"), "files outside this folder"),
     (Case("", "!true"), "files outside this folder"),
     (Case("", "open('big', 'wb').truncate(9_000_000)"), "above 8 MB"),
@@ -168,6 +207,13 @@ def test_all_is_back(page: ExtendedFrontEnd, cases: list[Case]) -> None:
         if changed == before or page.kernel.value("_state()") != before:
             wrong.append((case.code, changed == before, markdown(page.outputs)[-300:]))
     assert wrong == []
+
+
+def test_the_value_itself_is_put_back_and_what_was_only_read_is_not_listed(page: ExtendedFrontEnd) -> None:
+    approve(page, Case(FRAME + "\ny = [x]\nz = [1]", "x['p'] = len(z)"))
+    page.idle(page.run("%codex undo"))
+    assert markdown(page.outputs).rpartition("\n\n")[2] == "Undone: x."
+    assert page.kernel.value("y[0] is x, list(y[0].p)") == "(True, [1.0, 2.0, 3.0])"
 
 
 def test_what_cannot_be_put_back_is_said_before(page: ExtendedFrontEnd) -> None:

@@ -17,6 +17,7 @@ class Lazy:
     def computed(self): raise SystemError("it was looked at")
 lazy = Lazy()
 def order_up(): pass
+कीमत = {"a": 1}
 """
 
 
@@ -58,6 +59,8 @@ def offered(shell, tmp_path, monkeypatch):
         ("@lazy.", ["@lazy.stored", "@lazy.kind", "@lazy.computed"]),
         ("@lazy.st", ["@lazy.stored"]),
         ("@math.fl", ["@math.floor"]),
+        ("@कीम", ["@कीमत"]),
+        ('@कीमत["', ['@कीमत["a"]']),
         ("the ord", ["the order_ids", "the order_up", "the orders"]),
     ],
 )
@@ -102,6 +105,6 @@ def test_a_completed_mention_is_one(offered, tmp_path):
         mention = text.removeprefix("%%codex\n")
         if mention[-1] in "[:/":
             continue
-        names = dict.fromkeys(["orders", "order_ids", "options", "lazy", "Lazy", "order_up", "math"])
+        names = dict.fromkeys(["orders", "order_ids", "options", "lazy", "Lazy", "order_up", "math", "कीमत"])
         found = resolve(mention, names, is_file=lambda path: Path(path).is_file()).mentions
         assert [each.text for each in found] == [mention]

@@ -106,7 +106,7 @@ def test_an_expression_is_replaced_by_its_text(asked, shell):
 
 
 @pytest.mark.parametrize(
-    "question", ["What is @ordrs?", "Look at @Out[99]", "Sort {{ 1 / 0 }}", "See @cell:99"]
+    "question", ["What is @ordrs?", "Look at @Out[99]", "Why @In[-1]?", "Sort {{ 1 / 0 }}", "See @cell:99"]
 )
 def test_what_is_not_there_is_sent_as_text_and_noted(asked, shell, question):
     shell.run_cell("orders = 1")
@@ -115,9 +115,17 @@ def test_what_is_not_there_is_sent_as_text_and_noted(asked, shell, question):
     assert "plain text" in told
 
 
-def test_a_value_that_raises_breaks_no_cell(asked, shell):
-    shell.run_cell("class Bad:\n    @property\n    def x(self):\n        raise RuntimeError\nbad = Bad()")
-    assert "RuntimeError" in asked("Why @bad.x?")[3]
+@pytest.mark.parametrize("error", ["RuntimeError", "SystemExit", "GeneratorExit"])
+@pytest.mark.parametrize("question", ["Why @bad.x?", "Why @bad[0]?", "Why {{ bad.x }}?"])
+def test_a_value_that_raises_breaks_no_cell(asked, shell, error, question):
+    shell.run_cell(f"""
+class Bad:
+    @property
+    def x(self): raise {error}
+    def __getitem__(self, key): raise {error}
+bad = Bad()""")
+    told = asked(question)[3]
+    assert error in told or "bad has no [0]" in told
 
 
 def test_no_rows_of_a_table_go_along_if_none_shall(asked, shell):

@@ -274,6 +274,8 @@ def test_the_system_has_the_first_word() -> None:
         "telemetry = true",
         'always = "no"',
         "\x00",
+        "engine = " + 5_000 * "[",
+        "# " + 70_000 * "-" + '\nengine = ["app-server"]\n',
     ],
 )
 def test_a_policy_that_cannot_be_read_allows_nothing(service: LocalService, policy: Write, text: str) -> None:
@@ -289,6 +291,11 @@ def test_a_policy_that_cannot_be_read_allows_nothing(service: LocalService, poli
             use()
         assert str(path) in caught.value.message
     assert service.requests == []
+
+
+def test_a_policy_of_a_windows_editor_is_read(service: LocalService, policy: Write) -> None:
+    policy('\ufeffmodel = ["gpt-9"]\r\n')
+    assert "gpt-9" in (refusal(lambda: turn(model="local-small")).hint or "")
 
 
 @pytest.mark.parametrize("there", ["nothing", "a folder"])

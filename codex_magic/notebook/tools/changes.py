@@ -15,10 +15,10 @@ from collections import deque
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from contextlib import suppress
 from itertools import islice
-from types import FunctionType
+from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import Any, NamedTuple
 
-from .effects import DELETE, DYNAMIC, PROCESS, WRITE, Effects, effects
+from .effects import DATABASE, DELETE, DYNAMIC, PROCESS, SETTINGS, WRITE, Effects, effects, once
 from .files import NOT_KEPT, FileChanges
 
 MOST_BYTES = 200_000_000
@@ -50,6 +50,7 @@ def read(code: str, names: Mapping[str, Any]) -> Effects:
 
 def _with_calls(reading: Effects, names: Mapping[str, Any], seen: set[str]) -> Effects:
     acts, changes, binds = [*reading.acts], [*reading.changes], [*reading.binds]
+    uses, calls, parts = [*reading.uses], [*reading.calls], [*reading.parts]
     for called, passed in reading.calls:
         function = names.get(called)
         if called in seen or not isinstance(function, FunctionType) or function.__module__ != "__main__":
@@ -62,31 +63,63 @@ def _with_calls(reading: Effects, names: Mapping[str, Any], seen: set[str]) -> E
             changes += (name for name in inner.changes if name not in own)
             changes += passed if own.intersection(inner.changes) else ()
             binds += (name for name in inner.binds if name != called)
-    acts, changes, binds = (list(dict.fromkeys(each)) for each in (acts, changes, binds))
-    return reading._replace(acts=tuple(acts), changes=tuple(changes), binds=tuple(binds))
+            uses += (name for name in inner.uses if name not in own)
+            calls += ((name, passed) for name, passed in inner.calls if name not in own)
+            parts += (part for part in inner.parts if part.partition(".")[0] not in own)
+    return Effects(once(acts), once(changes), once(binds), once(uses), once(calls), once(parts))
+
+
+_LOOKING = frozenset(
+    "abs all any ascii bool callable bytes complex dict dir display divmod enumerate filter float format frozenset "
+    "getattr hasattr hash help hex id int isinstance issubclass len list max memoryview min oct ord pow print range "
+    "repr reversed round set slice sorted str sum super tuple type zip".split()
+)
+"""Functions that change nothing of what they are given."""
+
+_SHELLS_OWN = frozenset("In Out exit get_ipython open quit".split())
+"""Names that IPython binds in every notebook."""
+
+SETTINGS_STAY, ROWS_STAY = "settings of the process", "rows of a database"
 
 
 def _copyable(names: Mapping[str, Any], reading: Effects) -> tuple[dict[str, int], list[str]]:
     """Return the names whose values can be kept, with the bytes of each, and what can't be, a phrase each:
-    `model (a Model can't be copied)`."""
+    `model (a Model can't be copied)`.
+
+    What reading the code does not show to change may do so in a function or a method: all that it uses is kept.
+    """
     kept: dict[str, int] = {}
-    gone, room = list[str](), MOST_BYTES
-    itself = [name for name, _ in reading.calls if type(names.get(name)).__module__ == "__main__"]
-    itself += [name for name in reading.uses if isinstance(names.get(name), Iterator)]
-    functions = (FunctionType, type)
-    for name in dict.fromkeys((*reading.changes, *itself)):
-        if name not in names or (name in itself and isinstance(names[name], functions)):
+    room = MOST_BYTES
+    gone = [
+        phrase for act, phrase in ((SETTINGS, SETTINGS_STAY), (DATABASE, ROWS_STAY)) if act in reading.acts
+    ]
+    gone += [part for part in reading.parts if _is_definition(names, part) and SETTINGS not in reading.acts]
+    handed = [each for name, passed in reading.calls if name not in _LOOKING for each in (name, *passed)]
+    handed += [name for name in reading.uses if isinstance(names.get(name), Iterator)]
+    changing = {*reading.changes, *handed}
+    for name in dict.fromkeys((*reading.changes, *handed, *reading.uses)):
+        value = names.get(name)
+        if name not in names or name in _SHELLS_OWN:
             continue
-        tree = _tree(names[name])
-        if tree.strange:
+        if name not in reading.changes and isinstance(value, type):
+            continue
+        tree = _tree(value)
+        if name in changing and tree.strange:
             part = "a part of it, " if tree.values else ""
             gone.append(f"{name} ({part}a {tree.strange} can't be copied)")
-        elif tree.bytes > room:
+        elif name in changing and tree.bytes > room:
             gone.append(f"{name} ({tree.bytes / 1e6:,.0f} MB, too large to keep)")
         if tree.bytes <= room and tree.values:
             room -= tree.bytes
             kept[name] = tree.bytes
     return kept, gone
+
+
+def _is_definition(names: Mapping[str, Any], part: str) -> bool:
+    """Whether the first of these names is a module, a class or a function, of which no copy is kept."""
+    name = part.partition(".")[0]
+    value = names.get(name, sys.modules.get(name))
+    return isinstance(value, type | FunctionType) or _is_code(value)
 
 
 class Before:
@@ -99,7 +132,7 @@ class Before:
         kept, self.lost = _copyable(names, reading)
         self.bytes = sum(kept.values())
         self._all = {name: value for name, value in names.items() if not name.startswith("_")}
-        for name in (*reading.changes, *reading.binds):
+        for name in (*reading.changes, *reading.binds, *kept):
             value = names.get(name, _MISSING)
             copies = [(each, _copied(each)) for each in _tree(value).values] if name in kept else []
             self._kept.setdefault(name, Kept(value, copies))
@@ -134,6 +167,12 @@ class Before:
             if not name.startswith("_") and self._names.get(name, _MISSING) is not value:
                 self._kept.setdefault(name, Kept(value))
         self._all = {}
+        for name, kept in [*self._kept.items()]:
+            is_bound = self._names.get(name, _MISSING) is kept.value
+            if is_bound and all(_is_same(value, copy) for value, copy in kept.copies):
+                del self._kept[name]
+        if not self._kept:
+            self.bytes = 0
         self._after = {name: self._state(name) for name in self._kept}
 
     def _state(self, name: str) -> tuple[int, str]:
@@ -179,8 +218,9 @@ def facts(code: str, names: dict[str, Any], *, stays: bool) -> list[tuple[str, s
     seen = []
     if reading.acts:
         seen.append(("It seems to", ", ".join(map(_infinitive, reading.acts))))
-    if reading.changes:
-        seen.append(("Changes in place", ", ".join(reading.changes)))
+    changes = [name for name in reading.changes if name in names and not _is_code(names[name])]
+    if changes:
+        seen.append(("Changes in place", ", ".join(changes)))
     gone = _copyable(names, reading)[1] if stays else []
     if not _FILES.isdisjoint(reading.acts):
         gone.append(NOT_KEPT)
@@ -231,18 +271,16 @@ class Commit:
         if self._files:
             lost = self._files.lost
             back += self._files.undo()
-            left += lost + [
-                name for name in self._files.left if not any(each.startswith(name) for each in lost)
-            ]
+            named = tuple(self._files.left)
+            left += lost + [name for name in named if not any(each.startswith(name) for each in lost)]
         return back, left
 
 
 def remember(committed: list[Commit], commit: Commit) -> None:
     """Add what can be undone, and forget the oldest beyond the bounds."""
     committed.append(commit)
-    while len(committed) > MOST_COMMITS or (
-        len(committed) > 1 and sum(each.bytes for each in committed) > MOST_KEPT
-    ):
+    del committed[:-MOST_COMMITS]
+    while len(committed) > 1 and sum(each.bytes for each in committed) > MOST_KEPT:
         del committed[0]
 
 
@@ -293,14 +331,12 @@ def look(value: Any) -> Look:
         if _is_table(value):
             columns = {str(name): str(kind) for name, kind in zip(value.columns, value.dtypes, strict=False)}
             rows = int(value.shape[0])
-            nulls = None
-            if rows * max(1, len(columns)) <= MOST_CELLS:
-                nulls = _nulls(value)
-            return Look(kind, rows, columns, nulls)
+            is_small = rows * max(1, len(columns)) <= MOST_CELLS
+            return Look(kind, rows, columns, _nulls(value) if is_small else None)
         if _is_array(value):
-            return Look(kind, None, None, None, f"{kind} {tuple(value.shape)} {value.dtype}")
+            return Look(kind, text=f"{kind} {tuple(value.shape)} {value.dtype}")
         if isinstance(value, list | dict | set | frozenset | tuple):
-            return Look(kind, None, None, None, f"{kind} of {len(value):,}")
+            return Look(kind, text=f"{kind} of {len(value):,}")
     return Look(kind, text=_short(value))
 
 
@@ -321,20 +357,16 @@ def _root(value: Any) -> str:
     return type(value).__module__.partition(".")[0]
 
 
+_TABLES = ("pandas.DataFrame", "polars.DataFrame", "geopandas.GeoDataFrame")
+_ARRAYS = ("numpy.ndarray", "pandas.Series", "polars.Series", "torch.Tensor")
+
+
 def _is_table(value: Any) -> bool:
-    return _root(value) in ("pandas", "polars", "geopandas") and type(value).__name__ in (
-        "DataFrame",
-        "GeoDataFrame",
-    )
+    return f"{_root(value)}.{type(value).__name__}" in _TABLES
 
 
 def _is_array(value: Any) -> bool:
-    return (_root(value), type(value).__name__) in (
-        ("numpy", "ndarray"),
-        ("pandas", "Series"),
-        ("polars", "Series"),
-        ("torch", "Tensor"),
-    )
+    return f"{_root(value)}.{type(value).__name__}" in _ARRAYS
 
 
 def _is_data(value: Any) -> bool:
@@ -355,8 +387,8 @@ class Tree(NamedTuple):
 
 _ATOMS = frozenset((int, float, complex, bool, str, bytes, type(None), range, slice, FunctionType, type))
 _IMMUTABLE = frozenset(
-    "datetime date time timedelta Decimal Fraction UUID PosixPath WindowsPath Timestamp Timedelta NaTType module "
-    "builtin_function_or_method".split()
+    "datetime date time timedelta Decimal Fraction UUID WindowsPath Timestamp Timedelta NaTType module "
+    "Pattern PosixPath ufunc".split()
 )
 
 
@@ -364,8 +396,13 @@ def _tree(value: Any) -> Tree:
     """Walk through a value, up to a bound."""
     values, size, seen, strange = list[Any](), 0, set[int](), ""
     waiting = [value]
+    if isinstance(value, FunctionType):  # which may change what it holds
+        waiting = [*(value.__defaults__ or ()), *_held(value)]
     while waiting and size <= MOST_BYTES:
         each = waiting.pop()
+        if isinstance(each, BuiltinFunctionType | MethodType):
+            waiting.append(each.__self__)
+            continue
         if type(each) in _ATOMS or id(each) in seen or _is_fixed(each):
             continue
         seen.add(id(each))
@@ -374,15 +411,19 @@ def _tree(value: Any) -> Tree:
             continue
         size += own
         values.append(each)
-        inner = (
-            each.values()
-            if isinstance(each, Mapping)
-            else each
-            if isinstance(each, _CONTAINERS)
-            else _objects(each)
-        )
-        waiting += [part for part in inner if type(part) not in _ATOMS]
+        if isinstance(each, Mapping):
+            each = each.values()
+        elif not isinstance(each, _CONTAINERS):
+            each = _objects(each)
+        waiting += [part for part in each if type(part) not in _ATOMS]
     return Tree(values, size, strange)
+
+
+def _held(function: FunctionType) -> Iterator[Any]:
+    """Yield what a function has of the one that has made it."""
+    for cell in function.__closure__ or ():
+        with suppress(ValueError):  # empty
+            yield cell.cell_contents
 
 
 _CONTAINERS = (list, tuple, set, frozenset, deque)
@@ -390,7 +431,9 @@ _CONTAINERS = (list, tuple, set, frozenset, deque)
 
 def _is_fixed(value: Any) -> bool:
     return type(value).__name__ in _IMMUTABLE or (
-        _root(value) == "numpy" and not hasattr(value, "__setitem__")
+        _root(value) == "numpy"
+        and not hasattr(value, "__setitem__")
+        and not hasattr(value, "standard_normal")  # a generator of random numbers, which moves on
     )
 
 
@@ -425,7 +468,35 @@ def _copied(value: Any) -> Any:
         return value.detach().clone()
     if _root(value) == "polars":
         return value.clone()
+    if _root(value) == "numpy":
+        copy = value.copy()
+        copy.flags.writeable = value.flags.writeable
+        return copy
     return value.copy() if hasattr(value, "copy") else value
+
+
+def _is_same(value: Any, copy: Any) -> bool:
+    """Whether a value is as it was copied, as far as that is told surely; what it holds is looked at itself."""
+    with suppress(Exception):  # of a library, of any version
+        if isinstance(value, dict):
+            value, copy = [*value.keys(), *value.values()], [*copy.keys(), *copy.values()]
+        if isinstance(value, _CONTAINERS) and not isinstance(value, set | frozenset):
+            return len(value) == len(copy) and all(a is b for a, b in zip(value, copy, strict=True))
+        if _root(value) in ("pandas", "geopandas"):
+            axes = zip(value.axes, copy.axes, strict=True)
+            is_named = all(a.equals(b) and list(a.names) == list(b.names) for a, b in axes)
+            return is_named and bool(value.equals(copy)) and value.attrs == copy.attrs
+        if _root(value) == "polars":
+            return bool(value.equals(copy, null_equal=True)) and look(value) == look(copy)
+        if _root(value) == "numpy":
+            about = [(each.dtype, each.shape, each.flags.writeable) for each in (value, copy)]
+            if value.dtype.hasobject:
+                return about[0] == about[1] and all(
+                    a is b for a, b in zip(value.flat, copy.flat, strict=True)
+                )
+            return about[0] == about[1] and bool(value.tobytes() == copy.tobytes())
+        return bool(value == copy)
+    return False
 
 
 def _digest(value: Any) -> str:
@@ -454,11 +525,30 @@ def _restore(value: Any, copy: Any, replaced: Mapping[int, Any]) -> bool:
         value.update(copy)
     elif isinstance(value, bytearray):
         value[:] = copy
-    elif (_root(value), type(value).__name__) == ("numpy", "ndarray") and value.shape == copy.shape:
-        try:
-            value[...] = copy
-        except ValueError:  # made read-only since
-            return False
+    elif _root(value) in ("numpy", "pandas", "geopandas", "polars"):
+        with suppress(Exception):  # of a library, of any version
+            _refill(value, copy)
+        return _is_same(value, copy)
     else:
         return isinstance(value, tuple | frozenset)
     return True
+
+
+def _refill(value: Any, copy: Any) -> None:
+    """Give the value of a library its former content, where it stands: others may hold it."""
+    if _root(value) == "numpy":
+        if value.dtype != copy.dtype:
+            value.dtype = copy.dtype
+        if value.shape != copy.shape:
+            value.shape = copy.shape
+        value.flags.writeable = True
+        value[...] = copy
+        value.flags.writeable = copy.flags.writeable
+    elif _root(value) == "polars":
+        inner = "_df" if _is_table(value) else "_s"
+        setattr(value, inner, getattr(copy, inner))
+    else:
+        value._update_inplace(copy)
+        value.attrs = copy.attrs
+        if hasattr(value, "name"):
+            value.name = copy.name

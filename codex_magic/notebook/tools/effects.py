@@ -80,6 +80,8 @@ class Effects(NamedTuple):
     """Names of the user's own that it reads."""
     calls: tuple[tuple[str, tuple[str, ...]], ...] = ()
     """Functions, or values by their methods, that it calls by name, each with the names it passes."""
+    parts: tuple[str, ...] = ()
+    """What it changes of what a name holds, `sys.path`; the value itself may be a module or a class."""
 
     @property
     def is_quiet(self) -> bool:
@@ -99,10 +101,11 @@ def effects(code: str) -> Effects:
     own = set(reader.binds)
     changes = (name for name in reader.changes if name not in own or name in reader.early)
     uses = tuple(sorted(reader.early))
-    return Effects(_once(reader.acts), _once(changes), _once(reader.binds), uses, _once(reader.calls))
+    parts, calls = once(reader.parts), once(reader.calls)
+    return Effects(once(reader.acts), once(changes), once(reader.binds), uses, calls, parts)
 
 
-def _once(values: Iterable[T]) -> tuple[T, ...]:
+def once(values: Iterable[T]) -> tuple[T, ...]:
     return tuple(dict.fromkeys(values))
 
 
@@ -113,6 +116,7 @@ class _Reader(ast.NodeVisitor):
         self.binds: list[str] = []
         self.early: set[str] = set()  # names used before the code binds them: the user's own
         self.calls: list[tuple[str, tuple[str, ...]]] = []
+        self.parts: list[str] = []
         self._aliases: dict[str, set[str]] = {}  # names by the one that may stand for a part of their values
         self._modules: dict[str, str] = {}  # by the name they are imported as
         self._depth = 0
@@ -192,12 +196,14 @@ class _Reader(ast.NodeVisitor):
 
     def _target(self, node: ast.expr) -> None:
         if isinstance(node, ast.Attribute | ast.Subscript):
-            if self._dotted(node).startswith("os.environ") or self._dotted(node).startswith("sys."):
+            if self._dotted(node).startswith(("os.environ", "sys.")):
                 self.acts.append(SETTINGS)
             self._change(node)
         self.visit(node)
 
     def _change(self, node: ast.expr) -> None:
+        if isinstance(node, ast.Attribute | ast.Subscript):
+            self.parts.append(self._dotted(node))
         while isinstance(node, ast.Attribute | ast.Subscript | ast.Call):
             node = node.func if isinstance(node, ast.Call) else node.value
         if isinstance(node, ast.Name) and node.id not in self._modules:
@@ -237,14 +243,12 @@ class _Reader(ast.NodeVisitor):
                 self._change(node.args[0])
             passed = [*node.args, *(each.value for each in node.keywords)]
             self.calls.append((name.partition(".")[0], tuple(self._named(passed))))
-        is_inplace = any(
-            each.arg == "inplace" and not (isinstance(each.value, ast.Constant) and not each.value.value)
-            for each in node.keywords
-        )
-        if isinstance(node.func, ast.Attribute) and (
-            is_inplace or node.func.attr in _MUTATING or node.func.attr.endswith("_")
-        ):
-            self._change(node.func.value)
+        inplace = (each.value for each in node.keywords if each.arg == "inplace")
+        changes = any(not isinstance(each, ast.Constant) or each.value for each in inplace)
+        if isinstance(node.func, ast.Attribute):
+            name = node.func.attr
+            if changes or name in _MUTATING or name.endswith("_"):
+                self._change(node.func.value)
         self.generic_visit(node)
 
     def _named(self, values: list[ast.expr]) -> list[str]:
@@ -265,12 +269,14 @@ class _Reader(ast.NodeVisitor):
                 self.acts += inner.acts if inner.acts != (UNREADABLE,) else [DYNAMIC]
                 self.changes += inner.changes
                 self.binds += inner.binds
+                self.early |= {*inner.uses}
             elif "run_line_magic" in name and magic in ("time", "timeit", "prun", "memit", "mprun", "lprun"):
                 words = text.split(" ")  # options first
                 readings = (effects(" ".join(words[number:])) for number in range(len(words)))
                 inner = next((each for each in readings if each.acts != (UNREADABLE,)), Effects((), (), ()))
                 self.acts += inner.acts
                 self.changes += inner.changes
+                self.early |= {*inner.uses}
 
     def _dotted(self, node: ast.expr) -> str:
         """Return the name of a function, `get_ipython().system` as `get_ipython.system`."""
