@@ -110,12 +110,8 @@ def finish_login(
 def build_headers(token: str) -> dict[str, str]:
     """The headers with which the Codex backend accepts a request."""
     settings, account = Settings.from_env(), get_account_id(token)
-    headers = {
-        "Authorization": f"Bearer {token}",
-        "originator": settings.originator,
-        **introduction(settings),
-    }
-    return headers | ({"ChatGPT-Account-ID": account} if account else {})
+    headers = {"Authorization": f"Bearer {token}", "originator": settings.originator}
+    return headers | introduction(settings) | ({"ChatGPT-Account-ID": account} if account else {})
 
 
 def get_account_id(token: str) -> str | None:

@@ -76,12 +76,8 @@ class Issuer:
         """Return the page on which a person approves the sign-in, and the proof of who asked for it (RFC 7636)."""
         verifier, state = secrets.token_urlsafe(64), state or secrets.token_urlsafe(32)
         challenge = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=")
-        query = {
-            "response_type": "code",
-            "client_id": CLIENT_ID,
-            "redirect_uri": redirect_uri,
-            "scope": SCOPE,
-        }
+        query = {"response_type": "code", "client_id": CLIENT_ID}
+        query |= {"redirect_uri": redirect_uri, "scope": SCOPE}
         query |= {"code_challenge": challenge.decode(), "code_challenge_method": "S256"}
         query |= {"id_token_add_organizations": "true", "codex_cli_simplified_flow": "true"}
         query |= {"state": state, "originator": self.originator}

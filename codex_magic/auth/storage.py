@@ -287,9 +287,8 @@ class KeyringPlace:
             yield
         except self._keyring.errors.KeyringError as error:
             hint = f'Unlock it, or set {_SETTING} = "file" in config.toml.'
-            raise ConfigurationError(
-                f"The keyring can't be used ({type(error).__name__}).", hint=hint
-            ) from None
+            problem = f"The keyring can't be used ({type(error).__name__})."
+            raise ConfigurationError(problem, hint=hint) from None
 
 
 class AutoPlace:

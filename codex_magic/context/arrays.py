@@ -77,9 +77,8 @@ def _flat(held: Any) -> Iterator[Any]:
 def sparse(value: Any, look: Look) -> str:
     shape = tuple(int(each) for each in value.shape)
     share = value.nnz / max(math.prod(shape), 1)
-    return (
-        f"{type_name(value)}, sparse, shape {shape}, {value.dtype}, {value.nnz:,} stored values ({share:.2%})"
-    )
+    stored = f"{value.nnz:,} stored values ({share:.2%})"
+    return f"{type_name(value)}, sparse, shape {shape}, {value.dtype}, {stored}"
 
 
 @register("dask.Array")
@@ -95,11 +94,8 @@ def labelled(value: Any, look: Look) -> Iterator[str]:
     yield f"{type_name(value)}{f' {short(name, quote=False)}' if name is not None else ''}, dimensions {sizes} {kind}".rstrip()
     for key, held in islice(getattr(value, "coords", {}).items(), MODULES):
         index = value.indexes.get(key)
-        ends = (
-            f", {short(index[0])} .. {short(index[-1])}"
-            if look.rows and index is not None and len(index)
-            else ""
-        )
+        is_shown = look.rows and index is not None and len(index)
+        ends = f", {short(index[0])} .. {short(index[-1])}" if is_shown else ""
         yield f"coordinate {short(key, quote=False)} {held.dims} {held.dtype}{ends}"
     for key, held in islice(getattr(value, "data_vars", {}).items(), MODULES):
         yield f"variable {short(key, quote=False)} {held.dims} {held.dtype}"
@@ -140,11 +136,8 @@ def _modules(name: str, value: Any, depth: int = 0) -> Iterator[tuple[str, int]]
     """A line for each module inside, and how many parameters it has itself."""
     stored = dict(attributes(value))
     own = {key: tuple(held.shape) for key, held in stored.get("_parameters", {}).items() if held is not None}
-    words = [
-        f"{name}:" if name else "",
-        type_name(value),
-        ", ".join(f"{key} {size}" for key, size in own.items()),
-    ]
+    sizes = ", ".join(f"{key} {size}" for key, size in own.items())
+    words = [f"{name}:" if name else "", type_name(value), sizes]
     yield cut("  " * depth + " ".join(filter(None, words)), 160), sum(map(math.prod, own.values()))
     for key, held in stored.get("_modules", {}).items():
         if held is not None and depth < DEEPEST:

@@ -69,9 +69,8 @@ def plotly_figure(value: Any, look: Look) -> Iterator[str]:
     if words := [f"{name} {short(title)}" for name, title in titles.items() if title]:
         yield ", ".join(words)
     for trace in traces[:SERIES]:
-        points = next(
-            (trace[key] for key in ("y", "x", "values", "z") if key in trace and trace[key] is not None), ()
-        )
+        held = (trace[key] for key in ("y", "x", "values", "z") if key in trace)
+        points = next((each for each in held if each is not None), ())
         yield f"{trace.type} {short(trace.name)} of {len(points):,} points"
 
 

@@ -196,9 +196,8 @@ def _polars_column(series: Any) -> Column:
     unique = _attempt(lambda: present.unique(maintain_order=True))
     distinct = None if unique is None else unique.len()
     if not (series.dtype.is_numeric() or series.dtype.is_temporal()):
-        return Column(
-            nulls, distinct, samples=(unique if unique is not None else present)[:SAMPLES].to_list()
-        )
+        samples = (present if unique is None else unique)[:SAMPLES].to_list()
+        return Column(nulls, distinct, samples=samples)
     ends = [_attempt(present.min), _attempt(present.median), _attempt(present.max)]
     return Column(nulls, None if series.dtype.is_float() else distinct, ends)
 
@@ -324,9 +323,8 @@ def _fit(forms: list[list[str]], tokens: int) -> tuple[list[int], list[str]]:
 
 def _rows(table: Table, shown: list[int], look: Look, tokens: int) -> Iterator[str]:
     cells = _attempt(lambda: table.first(shown, min(look.rows, table.rows))) or []
-    texts = [
-        ["" if is_null(each) else short(each, CELL, depth=1, quote=False) for each in row] for row in cells
-    ]
+    shown_as = partial(short, longest=CELL, depth=1, quote=False)
+    texts = [["" if is_null(each) else shown_as(each) for each in row] for row in cells]
     made = io.StringIO()
     writer = csv.writer(made, lineterminator="\n")
     for row in ([table.names[at] for at in shown], *texts):

@@ -22,9 +22,8 @@ def looked_up(code: str, lookups: Lookups, language: str = "python") -> str:
     """Return the code with the lookups of its language; a placeholder without one stays."""
     if not PLACEHOLDER.search(code):
         return code
-    variables = {
-        number: name[1] for number, each in lookups.items() if (name := re.fullmatch(_VARIABLE, each))
-    }
+    names = {number: re.fullmatch(_VARIABLE, each) for number, each in lookups.items()}
+    variables = {number: name[1] for number, name in names.items() if name}
     if language not in PYTHON:
         return _in(language, code, variables)
     magic = re.match(_CELL_MAGIC, code)
@@ -158,9 +157,8 @@ def _strings(code: str, variables: Lookups, language: _Language) -> str:
         if is_template:
             if not language.template:
                 return literal[0]
-            filled = PLACEHOLDER.sub(
-                lambda each: language.template.format(language.lookup(variables[each[1]])), text
-            )
+            lookups = {number: language.lookup(variables[number]) for number in numbers}
+            filled = PLACEHOLDER.sub(lambda each: language.template.format(lookups[each[1]]), text)
             return f"`{filled}`"
         # Texts and numbers in turns.
         parts = PLACEHOLDER.split(text)

@@ -245,10 +245,9 @@ def _spans(prompt: str) -> dict[int, int]:
             continue
         opens = _CLOSED_BY.get(text, text.replace("begin", "end"))
         # A price is no formula: as pandoc has it.
-        is_opening = text != "$" or not prompt[end : end + 1].isspace()
-        is_closing = text != "$" or not (
-            prompt[begin - 1 : begin].isspace() or prompt[end : end + 1].isdigit()
-        )
+        before, after = prompt[begin - 1 : begin], prompt[end : end + 1]
+        is_opening = text != "$" or not after.isspace()
+        is_closing = text != "$" or not (before.isspace() or after.isdigit())
         if is_opening and opens in closing:
             ends[begin] = closing[opens]
         if is_closing:
@@ -397,9 +396,8 @@ def _unknown_names(source: str, namespace: Mapping[str, Any]) -> list[str]:
     nodes = [node for node in ast.walk(tree) if isinstance(node, ast.Name | ast.arg)] if tree else []
     bound = {node.arg if isinstance(node, ast.arg) else node.id for node in nodes if not _is_loaded(node)}
     loaded = [node.id for node in nodes if isinstance(node, ast.Name) and _is_loaded(node)]
-    return [
-        name for name in loaded if name not in bound and name not in namespace and not hasattr(builtins, name)
-    ]
+    missing = [name for name in loaded if name not in bound and name not in namespace]
+    return [name for name in missing if not hasattr(builtins, name)]
 
 
 def _is_loaded(node: ast.Name | ast.arg) -> bool:

@@ -147,9 +147,8 @@ def reference(value: Any, look: Look) -> str:
 def anything(value: object, look: Look) -> Iterator[Part]:
     """An object by its class and what it stores; its own `__repr__` comes last, since it may not end."""
     every = {name for each in mro(value) for name in names(each)}
-    fields = next(
-        (kind for mark, kind in FIELDS.items() if mark in every or static(value, mark) is not None), ""
-    )
+    marked = (mark for mark in FIELDS if mark in every or static(value, mark) is not None)
+    fields = FIELDS.get(next(marked, ""), "")
     iterates = static(value, "__next__") is not None
     kind = fields or ("iterator, nothing was taken from it" if iterates else "object")
     yield f"{type_name(value)} {kind}"

@@ -61,9 +61,8 @@ def cls(value: type, look: Look) -> Iterator[str]:
 def enumeration(value: Any, look: Look) -> Iterator[str]:
     members = namespace(value).get("_member_map_", {})
     yield f"enum {short_name(value)} of {len(members)} members"
-    yield from (
-        f"{name} = {short(member._value_)}" if look.rows else name for name, member in members.items()
-    )
+    for name, member in members.items():
+        yield f"{name} = {short(member._value_)}" if look.rows else name
 
 
 @register(types.ModuleType)

@@ -176,10 +176,9 @@ class OutgoingMask:
     def restore(self, code: str, language: str = "python") -> str:
         """Return code with lookups in place of placeholders; those without a lookup in that language stay."""
         by_name = {each.name: each.lookup for each in self._secrets.named.values()}
+        secrets = self._secrets.named
         by_number = {
-            self._numbers[value]: self._secrets.named[value].lookup
-            for value in self._numbers
-            if value in self._secrets.named
+            number: secrets[value].lookup for value, number in self._numbers.items() if value in secrets
         }
         named = {number: by_name.get(name) for number, name in self._names.items()}
         lookups = {str(number): lookup for number, lookup in (named | by_number).items() if lookup}
@@ -601,9 +600,8 @@ def file_secrets(text: str, path: str) -> list[NamedSecret]:
         secret
         for name, value in _read_variables(text)
         if names_secret(name) or _may_be_key(value)
-        for secret in _parts(
-            f"{name} in {path}", value, f"dotenv_values({json.dumps(path)})[{json.dumps(name)}]"
-        )
+        for lookup in [f"dotenv_values({json.dumps(path)})[{json.dumps(name)}]"]
+        for secret in _parts(f"{name} in {path}", value, lookup)
     ]
 
 
@@ -660,9 +658,8 @@ def _held_secret(value: Any) -> str | None:
         text = value.get_secret_value()
     except Exception:  # noqa: BLE001  # a class of the user's may raise anything
         return None
-    return (
-        text.decode(errors="replace") if isinstance(text, bytes) else text if isinstance(text, str) else None
-    )
+    text = text.decode(errors="replace") if isinstance(text, bytes) else text
+    return text if isinstance(text, str) else None
 
 
 def _parts(name: str, value: str, lookup: str) -> Iterator[NamedSecret]:
@@ -710,10 +707,5 @@ _VARIABLE = re.compile(
 def _read_variables(text: str) -> Iterator[tuple[str, str]]:
     for found in _VARIABLE.finditer(text):
         name, double, single, bare = found.groups()
-        escaped = double is not None
-        value = (
-            re.sub(r"\\(.)", lambda each: {"n": "\n", "t": "\t"}.get(each[1], each[1]), double)
-            if escaped
-            else ""
-        )
+        value = re.sub(r"\\(.)", lambda each: {"n": "\n", "t": "\t"}.get(each[1], each[1]), double or "")
         yield name, value or single or bare or ""

@@ -334,9 +334,8 @@ def _change_row(change: Mapping[str, Any], item: types.FileChange) -> Row:
     size = "+{} −{}".format(*diff_size(diff)) if diff and status == "completed" else ""
     notes = [size, _note(status), _APPROVALS.get(item.approval or ""), _words(item.reason), in_part]
     body = "" if status in ("inProgress", "waiting") else head(diff)
-    return Row(
-        _verb(change_kind(change), status), path, notes, body, "diff", is_open=status not in NEVER_DONE
-    )
+    label = _verb(change_kind(change), status)
+    return Row(label, path, notes, body, "diff", is_open=status not in NEVER_DONE)
 
 
 _VERBS = {
@@ -431,9 +430,8 @@ def _run_row(item: types.ToolCall) -> Row:
     shown = head(FRAME.sub("", _result(item)))
     is_new = item.success is False and item.status == "completed"
     label = "Failed" if is_new else _verb("run", item.status)
-    approval = (
-        "this code approved" if item.approval == "acceptInKernel" else _APPROVALS.get(item.approval or "")
-    )
+    is_this = item.approval == "acceptInKernel"
+    approval = "this code approved" if is_this else _APPROVALS.get(item.approval or "")
     has_looked = arguments.get("scope") != "commit" and item.status == "completed"
     notes = [approval, "only looked" if has_looked else "", *_ending(item, item.status)]
     body = f"{code.rstrip()}\n\n{shown}".rstrip() if item.status not in NEVER_DONE else code

@@ -229,11 +229,8 @@ def _math_block(state: StateBlock, start: int, end: int, silent: bool) -> bool:
     if not _BLOCK_OPENER.match(state.src, at) or state.is_code_block(start):
         return False
     for line in range(start, end):
-        if (
-            state.isEmpty(line)
-            or state.sCount[line] < state.blkIndent
-            or state.eMarks[line] - at > MOST_CHARS
-        ):
+        is_outside = state.isEmpty(line) or state.sCount[line] < state.blkIndent
+        if is_outside or state.eMarks[line] - at > MOST_CHARS:
             return False
         text = state.src[state.bMarks[line] : state.eMarks[line]]
         if not text.rstrip().endswith(("$$", "]", "}")):

@@ -151,10 +151,8 @@ class RichSurface:
             if not isinstance(block, MarkdownBlock):
                 parts.extend(_lines(block))
             elif (text := self._text.stream.open.source).strip():
-                is_short = len(text) <= LIVE_CHARS
-                parts.append(
-                    markdown(text, self._text.stream.references) if is_short else Text(text[-LIVE_CHARS:])
-                )
+                references, is_short = self._text.stream.references, len(text) <= LIVE_CHARS
+                parts.append(markdown(text, references) if is_short else Text(text[-LIVE_CHARS:]))
         return parts
 
 

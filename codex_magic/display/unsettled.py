@@ -32,12 +32,8 @@ def _table_start(source: str) -> int | None:
     last = len(source) - len(lines[-1])
     if _MARKS.fullmatch(lines[-1]):
         return last
-    above = lines[-2] if len(lines) > 1 else ""
-    if (
-        _ROW.match(above)
-        and not _ROW.match(lines[-3] if len(lines) > 2 else "")
-        and _BELOW_HEAD.fullmatch(lines[-1])
-    ):
+    *_, before, above, _ = ["", "", *lines]
+    if _ROW.match(above) and not _ROW.match(before) and _BELOW_HEAD.fullmatch(lines[-1]):
         return last - len(above) - 1
     return last if _ROW.match(lines[-1]) and not _ROW.match(above) else None
 

@@ -261,9 +261,8 @@ class TurnView:
             endings.append(NoticeBlock(items.ERROR, self.error.message, "Error"))
         if self.state == "interrupted":
             seconds = round((self.duration_ms or 0) / 1000)
-            after = (
-                f" after {items.lasting(seconds)}" if seconds else ""
-            ) + ", in the background" * self.background
+            after = f" after {items.lasting(seconds)}" if seconds else ""
+            after += ", in the background" * self.background
             after += f" · {self.usage.total.output_tokens:,} tokens out" if self.usage else ""
             message = f"Interrupted{after}. Continue with `%codex continue`."
             if self._withdrawn:
@@ -348,7 +347,4 @@ class TurnView:
                 self._close(block)
 
 
-_BLOCKS: dict[type[Any], type[Any]] = {
-    types.Plan: items.PlanBlock,
-    types.Reasoning: ReasoningBlock,
-}
+_BLOCKS: dict[type[Any], type[Any]] = {types.Plan: items.PlanBlock, types.Reasoning: ReasoningBlock}

@@ -50,9 +50,8 @@ class BlockWriter:
 
     def write(self, tokens: Sequence[Token], references: References) -> str:
         self._tokens, self._references = iter(tokens), references
-        return "\n\n".join(
-            "\n".join(lines) for token in self._tokens if any(lines := self._block(token, depth=0))
-        )
+        blocks = (self._block(token, depth=0) for token in self._tokens)
+        return "\n\n".join("\n".join(lines) for lines in blocks if any(lines))
 
     def _block(self, token: Token, depth: int) -> list[str]:
         match token.type:
@@ -202,11 +201,8 @@ def code_lines(code: str, info: str = "", *, nested: bool = False) -> list[str]:
     name = language.lower()
     is_scanned = name not in ("latex", "tex") and (_SCANNED_NESTED if nested else _SCANNED).search(code)
     is_odd = name.startswith("mermaid") and (language != "mermaid" or _RISKY_DIAGRAM.search(code))
-    return [
-        fence + "" if is_scanned or is_odd else fence + language,
-        *(code.split("\n") if code else ()),
-        fence,
-    ]
+    head = fence if is_scanned or is_odd else fence + language
+    return [head, *(code.split("\n") if code else ()), fence]
 
 
 # Inline text -------------------------------------------------------------------------------------------

@@ -49,11 +49,8 @@ class Case:
         own = [] if isinstance(self.provider, CodexError) else [self.provider.base_url]
         settings = self.settings
         named = [settings.base_url, settings.chatgpt_url, settings.issuer, settings.openai_base_url]
-        return [
-            *own,
-            *named,
-            *(each if "://" in each else f"http://{each}" for each in getproxies().values()),
-        ]
+        proxies = (each if "://" in each else f"http://{each}" for each in getproxies().values())
+        return [*own, *named, *proxies]
 
 
 async def examine(case: Case) -> list[Finding]:

@@ -58,10 +58,8 @@ async def ask_all(
                     return Finding("", Level.skipped, "needs the network")
                 found["Models"] = Finding.of("Models", error)
                 return Finding("", Level.skipped, "needs a model")
-            checks = {"Request": _request, "WebSocket": _websocket}
-            answers = await asyncio.gather(
-                *(_found(name, look, client, used) for name, look in checks.items())
-            )
+            checks = {"Request": _request, "WebSocket": _websocket}.items()
+            answers = await asyncio.gather(*(_found(name, look, client, used) for name, look in checks))
             found |= {each.check: each for each in answers}
         return Finding("", Level.skipped, "not reached")
     finally:
@@ -161,9 +159,8 @@ async def _websocket(client: AsyncClient, model: Model) -> Finding:
     """Whether long turns may use one; without it they go over HTTP."""
     outgoing = client.transport.core.response_request(QUESTION, {"model": model.slug}, None)
     try:
-        socket = await asyncio.wait_for(
-            handshake(client.transport, outgoing, named_headers(outgoing)), OPEN_SECONDS
-        )
+        opening = handshake(client.transport, outgoing, named_headers(outgoing))
+        socket = await asyncio.wait_for(opening, OPEN_SECONDS)
     except ConfigurationError as error:
         return Finding.of("WebSocket", error, Level.note)
     except (CodexError, httpx.HTTPError, asyncio.TimeoutError) as error:

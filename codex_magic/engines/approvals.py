@@ -27,11 +27,7 @@ BLOCKED_SECONDS = 1.0  # until an event loop that does not come round counts as 
 RETRY = "retry without sandbox"
 """Words in the program's reason for asking about a change that has failed in the sandbox, perhaps half-way."""
 
-LASTING = (
-    types.Decision.accept_for_session,
-    types.Decision.accept_in_kernel,
-    types.Decision.accept_always,
-)
+LASTING = (types.Decision.accept_for_session, types.Decision.accept_in_kernel, types.Decision.accept_always)
 """A yes for longer than once, as far as the protocol has a word for it."""
 
 T = TypeVar("T", bound=types.ThreadItem)
@@ -46,9 +42,8 @@ async def call(function: Callable[..., Any], *args: Any) -> Any:
     its own, which is none of ours, and for what ends an event loop.
     """
     task = asyncio.ensure_future(_guarded(function, _result(function, args)))
-    task.add_done_callback(
-        lambda done: done.cancelled() or done.exception()
-    )  # nobody may wait for it any more
+    # Nobody may wait for it any more.
+    task.add_done_callback(lambda done: done.cancelled() or done.exception())
     try:
         await asyncio.wait({task})
     except asyncio.CancelledError:

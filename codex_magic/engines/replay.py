@@ -41,9 +41,7 @@ def context_items(inputs: Sequence[types.InputItem]) -> tuple[Item, ...]:
 
 def framed(name: str, text: str) -> str:
     """Return a text in the frame of what is data, and nobody's words; see `DEFAULT_INSTRUCTIONS`."""
-    value = _MAY_END_FRAME.sub(
-        lambda mark: f"{mark[0]}\\" if _ends_frame(text, mark.end()) else mark[0], text
-    )
+    value = _MAY_END_FRAME.sub(lambda mark: mark[0] + "\\" * _ends_frame(text, mark.end()), text)
     return f"<external_{name}>{value}</external_{name}>"
 
 
@@ -53,10 +51,8 @@ _MAY_END_FRAME = re.compile(r"[<\uff1c\ufe64](?![!-.0-~])")
 def _ends_frame(text: str, at: int) -> bool:
     """Whether what follows is read as the end of a frame, as a model reads: letters of any width, and none unseen."""
     plain = unicodedata.normalize("NFKD", text[at : at + 200])
-    seen = "".join(
-        char for char in plain if not char.isspace() and unicodedata.category(char) not in ("Cf", "Mn")
-    )
-    return seen.casefold().startswith("/external")
+    seen = "".join(char for char in plain if unicodedata.category(char) not in ("Cf", "Mn"))
+    return "".join(seen.split()).casefold().startswith("/external")
 
 
 def call_from_outside(message: types.ExternalMessage) -> tuple[Item, Item]:

@@ -91,9 +91,7 @@ def _merged(schemas: list[Schema]) -> Schema:
     merged: dict[str, Any] = {}
     for schema in schemas:
         properties = merged.get("properties", {}) | schema.get("properties", {})
-        parts = {
-            "properties": properties,
-            "required": merged.get("required", []) + schema.get("required", []),
-        }
+        required = merged.get("required", []) + schema.get("required", [])
+        parts = {"properties": properties, "required": required}
         merged |= {**schema, **(parts if properties else {})}
     return merged

@@ -53,9 +53,8 @@ def _on_error(label: str, cell: str, report: str, known: str) -> str:
             code = re.sub(rf"\b{re.escape(wrong)}\b", near[0], cell)
             found = f"Nothing is named `{wrong}` there; what comes closest in your notebook is `{near[0]}`."
             return f"`{label}` failed with\n\n    {problem}\n\n{found}\n\n```python\n{code}\n```"
-    return (
-        f"`{label}` failed with\n\n    {problem}\n\nNo name in your notebook comes close to one in that line."
-    )
+    nothing = "No name in your notebook comes close to one in that line."
+    return f"`{label}` failed with\n\n    {problem}\n\n{nothing}"
 
 
 def _on_table(name: str, about: str, columns: Mapping[str, str], question: str) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -338,6 +338,14 @@ def readable(outputs: Sequence[Mapping[str, Any]]) -> list[Output]:
     whole = [{**each, "ename": "", "text": text} for each, text in zip(outputs, texts, strict=True)]
     saved = msgspec.convert(whole, list[_SavedOutput])
     return [output for each in saved for output in _outputs(each)]
+
+
+def divided(outputs: Iterable[Output]) -> tuple[str, list[Output]]:
+    """Return the texts of outputs, and the images."""
+    kinds: dict[bool, list[Output]] = {True: [], False: []}
+    for output in outputs:
+        kinds[output.mime == "text/plain"].append(output)
+    return "\n".join(each.data for each in kinds[True]), kinds[False]
 
 
 def _outputs(saved: _SavedOutput) -> list[Output]:

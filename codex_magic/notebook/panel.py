@@ -81,8 +81,8 @@ def _answer(session: Session, content: Mapping[str, Any]) -> Reply | None:
             return _turn(session, thread, turn)
         case {"op": "thread", "act": str(act), "thread": str(thread)} if act in ACTS:
             return ACTS[act](session, thread, content)
-        case {"op": "sent"}:
-            return _sent(session)
+        case {"op": "sent", "thread": str(thread), "turn": str(turn)}:
+            return _sent(session, thread, turn)
     return None
 
 
@@ -324,17 +324,18 @@ ACTS: dict[str, Callable[[Session, str, Mapping[str, Any]], Reply | None]] = {
 """What can be done to a thread."""
 
 
-def _sent(session: Session) -> Reply:
-    """Return what the last question was sent with, part by part."""
-    from .peek import request_rows, request_texts
+def _sent(session: Session, thread_id: str, turn_id: str) -> Reply:
+    """Return what a turn was sent with, part by part; without one, the last question."""
+    from .peek import is_whole, request_of, request_rows, request_texts
 
-    if session.sent is None:
-        return {"rows": [], "texts": []}
-    request = session.blocking.call(session.last_request())
+    request = session.blocking.call(request_of(session, turn_id, thread_id))
+    if request is None:
+        return {"rows": [], "texts": [], "whole": False}
     rows = [[str(cell) for cell in row] for row in request_rows(session, request)]
     texts, _ = request_texts(request)
     mask = _masked(session)
-    return {"rows": rows, "texts": [[name, mask(text)] for name, text in texts.items()]}
+    shown = [[name, mask(text)] for name, text in texts.items()]
+    return {"rows": rows, "texts": shown, "whole": is_whole(request)}
 
 
 def _head(text: str) -> str:

@@ -6,11 +6,12 @@ from typing import Any
 
 import msgspec
 
+from ..context.cells import CellsText
 from ..context.tokens import estimate
 from ..engines.tools import ToolSet
 from ..protocol import types
 from ..responses.catalog import Catalog
-from ..threads.store import TurnRecord
+from ..threads.store import Store, TurnRecord
 from ..waiting import Steps
 from .context import Request, Told, tokens_words
 from .screen import count
@@ -36,11 +37,44 @@ def show_dry(session: Session, task: Task) -> Steps[None]:
 
 def show_sent(session: Session, _: str) -> Steps[None]:
     """Show what the last question was sent with."""
-    if session.sent is None:
+    request = yield from session.wait(request_of(session))
+    if request is None:
         session.screen.say("Nothing was sent since this kernel started. Look before you ask: `%%codex --dry`")
         return
-    request = yield from session.wait(session.last_request())
     _show(session, request, "The last request:")
+
+
+async def request_of(session: Session, turn_id: str = "", thread_id: str = "") -> Request | None:
+    """Return what a turn was sent with, which the id of its answer names too; without one, the last turn.
+
+    Of one that this kernel has not sent, or that is long ago, there is what the store keeps: no `instructions` and
+    tools among its options. `None`: neither of them knows it.
+    """
+    sent, id = session.sent, turn_id or next(reversed(session.sent), "")
+    id = next((turn for turn, each in sent.items() if each.output == id), id)
+    request, thread_id, _ = sent.get(id, (None, thread_id, ""))
+    store = session.codex.store_of(thread_id)
+
+    def read(store: Store) -> tuple[TurnRecord, list[TurnRecord]] | None:
+        if not store.has_turn(id):
+            return None
+        turn = store.turn(id)
+        return turn, store.history(turn.thread_id, before_position=turn.position, as_of=turn.seq)
+
+    kept = await store.run(read)
+    if kept is None:
+        return request and request._replace(earlier=[])
+    turn, earlier = kept
+    if request is not None:
+        return request._replace(earlier=earlier)
+    question = next((each.item for each in turn.items if isinstance(each.item, types.UserMessage)), None)
+    if question is None:
+        return None
+    mask = await session.mask_of(await session.codex.thread_resume(turn.thread_id))
+    texts = [part.value for part in question.content if isinstance(part, types.ContextInput)]
+    masked = mask.names_in(*texts, types.input_text(question.content))
+    told = Told([*question.content], "", CellsText("", {}, 0, 0), masked)
+    return Request(told, {"model": turn.model}, earlier)
 
 
 def _show(session: Session, request: Request, title: str) -> None:
@@ -48,6 +82,11 @@ def _show(session: Session, request: Request, title: str) -> None:
     session.screen.table(("Part", "Tokens, estimated", ""), request_rows(session, request), wraps=True)
     for name, text in request_texts(request)[0].items():
         session.screen.fold(name.capitalize(), text)
+
+
+def is_whole(request: Request) -> bool:
+    """Whether all of a request is known, and not only what the store keeps of a turn."""
+    return "instructions" in request.options
 
 
 def request_rows(session: Session, request: Request) -> list[tuple[object, ...]]:
@@ -68,12 +107,13 @@ def request_rows(session: Session, request: Request) -> list[tuple[object, ...]]
             rows.append((name, tokens_words(number), facts.get(name, "")))
     if images:
         rows.append(("images", "", count(images, "image")))
-    is_agent, tools = request.options.get("engine") == "app-server", request.options.get("tools") or ()
-    words = ["the Codex program's own, with its instructions"] if is_agent else []
-    words += [f"{len(tools)} to read the notebook"] if tools else []
-    rows.append(("tools", tokens_words(tokens["tools"]) if tools else "", ", ".join(words) or "none"))
-    share = f"{total / window:.1%} of the {window:,} that {model} takes" if window else ""
-    rows.append(("all", tokens_words(total), share))
+    if is_whole(request):
+        is_agent, tools = request.options.get("engine") == "app-server", request.options.get("tools") or ()
+        words = ["the Codex program's own, with its instructions"] if is_agent else []
+        words += [f"{len(tools)} to read the notebook"] if tools else []
+        rows.append(("tools", tokens_words(tokens["tools"]) if tools else "", ", ".join(words) or "none"))
+        share = f"{total / window:.1%} of the {window:,} that {model} takes" if window else ""
+        rows.append(("all", tokens_words(total), share))
     if counted := _counted(turns):
         rows.append(("counted", tokens_words(counted), "by the service for the request before"))
     if names := request.told.masked:
@@ -96,6 +136,8 @@ def request_texts(request: Request) -> tuple[dict[str, str], int]:
 
 
 def _about_cells(told: Told) -> str:
+    if not told.cells.text:  # the store keeps the text alone
+        return ""
     left_out = f"; {told.cells.left_out} further away left out" if told.cells.left_out else ""
     return f"{count(told.cells.told, 'cell')}{left_out}"
 

@@ -131,10 +131,9 @@ def error_text(shell: Any, error: BaseException) -> str:
 
 def _frames(shell: Any, trace: TracebackType | None) -> list[str]:
     """Return the way to the error, from the cell on."""
-    name_of = getattr(shell.compile, "format_code_name", lambda name: None)
     frames, is_users = [], False
     for frame in traceback.extract_tb(trace):
-        cell = name_of(frame.filename)
+        cell = shell.compile.format_code_name(frame.filename)
         is_users = is_users or cell is not None
         if is_users:
             place = cell[1] if cell else f"{frame.filename}, in {frame.name},"

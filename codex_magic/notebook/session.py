@@ -72,6 +72,9 @@ log = logging.getLogger(__name__)
 MOST_NAMED = 4
 """Files that are named of those that can't be put back."""
 
+MOST_SENT = 16
+"""Questions that are kept as they were sent; of earlier ones the store has what they brought along."""
+
 MOST_ENDED = 16
 """Turns that are over and still listed by `%codex turns`."""
 
@@ -87,6 +90,14 @@ class Saving(Protocol):
 
     def take(self, handle: AsyncTurnHandle | None) -> None:
         """Take what there is of a turn that is over; `None`: it never began."""
+
+
+class Sent(NamedTuple):
+    """A question that was sent. `output`: the id of its answer."""
+
+    request: Request
+    thread: str
+    output: str
 
 
 class Task(NamedTuple):
@@ -132,7 +143,8 @@ class Session:
         self.acting: set[tuple[str, str]] = set()  # those that seemed quiet, and were not
         self.committed: list[Commit] = []  # code that ran and stays, oldest first
         self.tools = ToolRegistry()
-        self.sent: tuple[Request, AsyncThread, str] | None = None  # the last question, its thread and turn
+        self.sent: dict[str, Sent] = {}
+        """The last questions, by their turns, oldest first."""
         self.trace: Trace | None = None  # where the time of the last turn went
         self._thread: AsyncThread | None = None
         self._note: str | None = None  # what the next answer says of the thread it continues
@@ -304,7 +316,9 @@ class Session:
         left_out = await turn.files.begin() if turn.files is not None else []
         handle = await self.codex.start_turn(thread.record, told.inputs, checked_options)
         turn.question = question
-        self.sent = Request(told, turn_options, []), thread, handle.id
+        for old in [*self.sent][: 1 - MOST_SENT]:
+            del self.sent[old]
+        self.sent[handle.id] = Sent(Request(told, turn_options, []), thread.id, turn.output)
         if self.unkept is not None:
             end = "This conversation is not saved: it is gone when the kernel ends."
             tell(types.Warned(None, f"{self.unkept} {end}"))
@@ -339,14 +353,6 @@ class Session:
         if cell is not None and cell in cells:
             earlier = earlier[: cells.index(cell)]  # what runs again takes the place of what it was
         return Request(await self._told(thread, context, prompt, turn_options), turn_options, earlier)
-
-    async def last_request(self) -> Request:
-        """Return what the last question was sent with."""
-        assert self.sent is not None
-        request, thread, turn_id = self.sent
-        earlier = await thread.history()
-        ids = [turn.id for turn in earlier]
-        return request._replace(earlier=earlier[: ids.index(turn_id)] if turn_id in ids else earlier)
 
     async def deleted_turns(self, thread: AsyncThread, kernel: Kernel) -> list[str]:
         """Return the ids of this notebook's turns of the thread whose cells were deleted."""

@@ -118,9 +118,7 @@ def read_json(data: bytes | str) -> Any:
     try:
         text = _shallow(data if isinstance(data, str) else bytes(data).decode(errors="replace"))
         # Nobody counts more digits; Python gives up at 4,300.
-        return plain_json(
-            json.loads(text, parse_int=lambda digits: int(digits) if len(digits) <= 20 else None)
-        )
+        return plain_json(json.loads(text, parse_int=lambda word: int(word) if len(word) <= 20 else None))
     except (ValueError, RecursionError) as error:  # or brackets that are never closed
         raise ValueError(f"This is not JSON ({error}).") from error
 

@@ -59,9 +59,8 @@ _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 def names_secret(name: str) -> bool:
     """Whether a variable, header or parameter of this name holds a secret: `GH_TOKEN`, `x-api-key`, `dbPass`."""
     words = _CAMEL.sub("_", name).replace("-", "_").replace(".", "_").upper()
-    return words not in _NO_SECRET_NAMES and bool(
-        _SECRET_NAME.search(words) or _SECRET_NAME.search(name.upper())
-    )
+    spellings = (words, name.upper())
+    return words not in _NO_SECRET_NAMES and any(map(_SECRET_NAME.search, spellings))
 
 
 class Secret:
@@ -135,9 +134,8 @@ class Known:
 
     def __init__(self, secrets: Iterable[str]) -> None:
         self.secrets = tuple(secrets)
-        self._secret_of = {
-            form.lower(): secret for secret in reversed(self.secrets) for form in _forms(secret)
-        }
+        pairs = ((form, secret) for secret in reversed(self.secrets) for form in _forms(secret))
+        self._secret_of = {form.lower(): secret for form, secret in pairs}
         self.forms = tuple(self._secret_of)
         self._forms_with: dict[str, list[str]] = {}
         self.grams = frozenset(

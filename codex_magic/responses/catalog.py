@@ -116,9 +116,8 @@ class Catalog:
 
     @property
     def url(self) -> str:
-        return f"{self._provider.base_url}/models?{urlencode(revealed(self._provider.models_query))}".rstrip(
-            "?"
-        )
+        query = urlencode(revealed(self._provider.models_query))
+        return f"{self._provider.base_url}/models?{query}".rstrip("?")
 
     def receive(self, headers: Mapping[str, str], body: bytes) -> list[Model]:
         """Return the models of an answer to a GET of `url`, and remember them."""

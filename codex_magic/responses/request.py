@@ -131,12 +131,8 @@ def _text(options: Mapping[str, Any], parameters: Parameters) -> dict[str, Any]:
     if verbosity := parameters.get("verbosity"):
         text["verbosity"] = _one_of("verbosity", verbosity, ("low", "medium", "high"))
     if schema := parameters.get("output_schema"):
-        text["format"] = {
-            "type": "json_schema",
-            "name": "codex_output_schema",
-            "schema": schema,
-            "strict": True,
-        }
+        name = "codex_output_schema"
+        text["format"] = {"type": "json_schema", "name": name, "schema": schema, "strict": True}
     if text.get("format"):
         format = plain(text["format"])
         if not isinstance(format, Mapping):
@@ -178,9 +174,8 @@ def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> str:
 
 
 def _items(input: Any, *, is_codex: bool, stored: bool) -> list[Item]:
-    items = [
-        _message(item) if item.get("type", "message") == "message" else item for item in input_items(input)
-    ]
+    made = input_items(input)
+    items = [_message(item) if item.get("type", "message") == "message" else item for item in made]
     if is_codex and any(item.get("role") == "system" for item in items):
         what = "Messages with the role 'system' are not accepted by this service."
         raise _refusal(what, "Use the role 'developer', or instructions.")

@@ -159,12 +159,9 @@ class _Item:
         item = {"status": status} if self.done is None else self.done
         kind = self.kind
         lists = dict.fromkeys(("content", "summary"), list)
-        begun = {
-            name: value
-            for name, value in (self.begun if _word(self.begun, "type") in ("", kind) else {}).items()
-            if name != "status" and isinstance(value, lists.get(name, object))
-        }
-        item = _filled(item, {**begun, "type": kind})
+        begun = self.begun.items() if _word(self.begun, "type") in ("", kind) else ()
+        kept = {name: value for name, value in begun if isinstance(value, lists.get(name, object))}
+        item = _filled(item, {**kept, "status": None, "type": kind})
         if kind == "message":
             item = _filled(item, {"role": "assistant"})
             parts = _parts(item.get("content"), texts_too=not self.texts)
@@ -363,9 +360,8 @@ class ResponseAccumulator:
         """Whether finished items hold all that this one brought."""
         finished = [each.done for each in self._items if each.done is not None]
         pieces = [(piece, "".join(text)) for (piece, _), text in item.texts.items()]
-        return bool(pieces) and all(
-            any(text in piece.of(done) for done in finished) for piece, text in pieces
-        )
+        is_held = (any(text in piece.of(done) for done in finished) for piece, text in pieces)
+        return bool(pieces) and all(is_held)
 
     def _item(
         self, index: int, item_id: str, kind: str, *, begins: bool = False, ends: bool = False

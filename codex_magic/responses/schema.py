@@ -28,9 +28,7 @@ _KEPT = (
     "type enum const title pattern multipleOf maximum exclusiveMaximum minimum exclusiveMinimum minItems maxItems"
 ).split()
 _FORMATS = frozenset("date-time time date duration email hostname ipv4 ipv6 uuid".split())
-_TOLD = (
-    "format minLength maxLength uniqueItems contains minContains maxContains contentEncoding default".split()
-)
+_TOLD = "format minLength maxLength uniqueItems contains minContains maxContains contentEncoding default"
 """Said in the description, because the service refuses the keyword."""
 
 _LOOK_AROUND = re.compile(r"\(\?<?[=!]")
@@ -100,10 +98,8 @@ def _generated(annotation: Any) -> Schema:
     except (TypeError, NotImplementedError) as error:
         cause = str(error).rpartition("\n")[2].rstrip(".")
         name = getattr(annotation, "__qualname__", None) or str(annotation)
-        raise InvalidRequestError(
-            f"There is no JSON schema for {name}: {cause}.",
-            hint="Use dataclasses, TypedDict, Literal, lists, dictionaries, strings and numbers.",
-        ) from error
+        hint = "Use dataclasses, TypedDict, Literal, lists, dictionaries, strings and numbers."
+        raise InvalidRequestError(f"There is no JSON schema for {name}: {cause}.", hint=hint) from error
 
 
 def _custom_schema(kind: Any) -> Schema:
@@ -190,9 +186,8 @@ def _strict(part: Any, root: Schema, where: str) -> Schema:
             raise _no_strict_form(where, f"uses {keyword!r}", instead)
     if "allOf" in part:
         if len(part["allOf"]) != 1:
-            raise _no_strict_form(
-                where, "uses 'allOf' of several", "Write one object with all the properties."
-            )
+            instead = "Write one object with all the properties."
+            raise _no_strict_form(where, "uses 'allOf' of several", instead)
         part = {**part["allOf"][0], **{key: value for key, value in part.items() if key != "allOf"}}
     described = _described(part)
     if "$ref" in part:
@@ -249,7 +244,7 @@ def accepts_null(part: Any, root: Mapping[str, Any]) -> bool:
 
 
 def _described(part: Mapping[str, Any]) -> Schema:
-    told = {key: part[key] for key in _TOLD if part.get(key) is not None}
+    told = {key: part[key] for key in _TOLD.split() if part.get(key) is not None}
     if _LOOK_AROUND.search(str(part.get("pattern"))):
         told["pattern"] = part["pattern"]
     if told.get("format") in _FORMATS:
@@ -280,9 +275,8 @@ def _kind(part: Mapping[str, Any], where: str) -> str | list[str]:
 
 
 def _no_strict_form(where: str, what: str, instead: str) -> InvalidRequestError:
-    return InvalidRequestError(
-        f"A strict schema can't say what is asked: {where} {what}.", hint=instead, param="schema"
-    )
+    problem = f"A strict schema can't say what is asked: {where} {what}."
+    return InvalidRequestError(problem, hint=instead, param="schema")
 
 
 # Values and schemas ------------------------------------------------------------------------------

@@ -85,9 +85,8 @@ class Job(NamedTuple):
     @property
     def is_async(self) -> bool:
         function = self.run.func if isinstance(self.run, partial) else self.run
-        return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
-            getattr(function, "__call__", None)  # noqa: B004  # an object's own
-        )
+        own = getattr(function, "__call__", None)  # noqa: B004  # an object's
+        return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(own)
 
 
 class Run(NamedTuple):
@@ -101,13 +100,7 @@ Step = Ask | Run
 Turn = Generator[Step, Any, ToolRun]
 
 
-def turn(
-    history: list[Item],
-    parameters: Parameters,
-    toolbox: Toolbox,
-    *,
-    max_rounds: int,
-) -> Turn:
+def turn(history: list[Item], parameters: Parameters, toolbox: Toolbox, *, max_rounds: int) -> Turn:
     """Yield the steps of the turn; `history`, at first the input, is kept up to date in place.
 
     After `max_rounds` rounds of calls, or FUTILE_ROUNDS, the model is asked to answer with what it has.
@@ -126,9 +119,9 @@ def turn(
         called = calls(response)
         jobs = [_job(toolbox, call, is_last) for call in called]
         results = (yield Run(jobs, parallel)) if jobs else []
-        for item in (*response.output, *map(output_item, called, results)):
-            items.append(item)
-            history.append(item)
+        new = [*response.output, *map(output_item, called, results)]
+        items += new
+        history += new
         if not called:
             return ToolRun(response=response, items=items, history=[*history], rounds=rounds, usage=usage)
         if is_last:
@@ -213,9 +206,8 @@ async def run(
                 case Run():
                     outcome = await _results(step, hooks, blocks=blocks)
                 case Ask():
-                    async with responses.stream(
-                        step.input, on_retry=hooks.retry, **step.parameters
-                    ) as stream:
+                    stream = responses.stream(step.input, on_retry=hooks.retry, **step.parameters)
+                    async with stream:
                         if hooks.event is not None:
                             async for event in stream:
                                 await _awaited(hooks.event(event))

@@ -83,12 +83,7 @@ class Tool:
             if not _NAME.fullmatch(name):
                 what = f"{name!r} is not a valid tool name: use up to 64 letters, digits, _ and -."
                 raise _unusable(what, 'Choose another: tool(function, name="...")')
-        for name in (
-            "__name__",
-            "__qualname__",
-            "__doc__",
-            "__module__",
-        ):  # help() and `f?` tell of the function
+        for name in ("__name__", "__qualname__", "__doc__", "__module__"):  # `f?` tells of the function
             if (value := getattr(_inner(self.function), name, None)) is not None:
                 object.__setattr__(self, name, value)
         object.__setattr__(self, "__wrapped__", self.function)
@@ -258,17 +253,14 @@ def _arguments(function: Callable[..., Any], name: str, described: Mapping[str, 
         raise _unusable(what, "Use types that are defined where the function is.") from error
     kinds = {each: hints.get(each, Any) for each in parameters}
     unset = msgspec.field(default_factory=lambda: msgspec.UNSET)
-    fields = [
-        (each, kind) if parameters[each].default is _NONE else (each, kind, unset)
-        for each, kind in kinds.items()
-    ]
+    required = {each for each in parameters if parameters[each].default is _NONE}
+    fields = [(each, kind) if each in required else (each, kind, unset) for each, kind in kinds.items()]
     struct = msgspec.defstruct(f"{name}_arguments", fields, kw_only=True, forbid_unknown_fields=True)
     try:
         schema = schema_of(struct)
     except InvalidRequestError as error:
-        which = next(
-            (f"parameter {each!r}" for each, kind in kinds.items() if not _has_schema(kind)), "parameters"
-        )
+        bad = (f"parameter {each!r}" for each, kind in kinds.items() if not _has_schema(kind))
+        which = next(bad, "parameters")
         what = f"The {which} of {name!r} can't be described to a model: {error.message.partition(': ')[2]}"
         raise _unusable(what, str(error.hint)) from error
     schema.pop("title", None)
@@ -344,9 +336,8 @@ def _parameters(function: Callable[..., Any], name: str) -> dict[str, inspect.Pa
         raise _unusable(what, f"Make it a tool where the object is there: tool(object.{name})")
     for each in parameters.values():
         if each.kind in (each.VAR_POSITIONAL, each.VAR_KEYWORD):
-            raise _unusable(
-                f"The function {name!r} takes {each}, which a model can't be told.", "Name each parameter."
-            )
+            what = f"The function {name!r} takes {each}, which a model can't be told."
+            raise _unusable(what, "Name each parameter.")
         if each.kind is each.POSITIONAL_ONLY:
             what = f"The parameter {each.name!r} of {name!r} can't be given by name."
             raise _unusable(what, "Leave out the / in its signature.")
@@ -450,10 +441,8 @@ class Toolbox:
                 hint = "Pass functions, or the dicts of the service's own tools."
                 raise _unusable(f"{tool_like!r} is not a tool.", hint)
             if self._runs and definition.get("type") in ("function", "custom"):
-                raise _unusable(
-                    f"The tool {definition.get('name')!r} has no function to run.",
-                    "Pass the function itself, or use create() and answer its calls.",
-                )
+                what = f"The tool {definition.get('name')!r} has no function to run."
+                raise _unusable(what, "Pass the function itself, or use create() and answer its calls.")
             self._place(namespace).append(dict(definition))
 
     def _place(self, namespace: str | None, description: str = "") -> list[dict[str, Any]]:

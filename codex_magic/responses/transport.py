@@ -362,9 +362,8 @@ class Transport:
         answer: httpx.Response
         try:
             with line.asking(seconds) as request.extensions["trace"]:
-                answer = (
-                    http.send(request, stream=True) if self.blocks else await http.send(request, stream=True)
-                )
+                sent = http.send(request, stream=True)
+                answer = sent if self.blocks else await sent
         except httpx.HTTPError as error:
             cause = httpx.ReadTimeout("") if line.is_late else error
             raise no_answer(cause, base_url=self.core.provider.base_url) from without_secrets(error)

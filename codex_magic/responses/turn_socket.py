@@ -78,16 +78,14 @@ class TurnSocket:
         headers = dict(self._headers)
         if turn_state := outgoing.headers.get(_TURN_STATE):
             headers[_TURN_STATE] = turn_state
-        reason = "the handshake failed"
         try:
             self._socket = await asyncio.wait_for(handshake(self._transport, outgoing, headers), OPEN_SECONDS)
-            return
         except (httpx.HTTPError, CodexError, asyncio.TimeoutError) as error:
-            reason = str(error) or reason
+            core.websockets = False
+            reason = str(error) or "the handshake failed"
+            log.info("responses go over HTTP, without a WebSocket: %s", reason)
         finally:
             self._opening = None
-        core.websockets = False
-        log.info("responses go over HTTP, without a WebSocket: %s", reason)
 
     async def close(self) -> None:
         if self._opening is not None:
@@ -117,9 +115,8 @@ async def handshake(transport: Transport, outgoing: Outgoing, headers: Mapping[s
     if is_accepted(answer, key):
         return Socket(answer)
     await answer.aclose()
-    raise ServiceError(
-        f"the handshake was answered with {answer.status_code}", status=answer.status_code, hint=""
-    )
+    status = answer.status_code
+    raise ServiceError(f"the handshake was answered with {status}", status=status, hint="")
 
 
 def named_headers(outgoing: Outgoing) -> dict[str, str]:

@@ -164,9 +164,8 @@ class AsyncCodex:
         cwd = chosen.get("cwd") or self.config.cwd or working_folder()
         engine = chosen.get("engine") or self.config.engine
         store = self.store.beside() if chosen.get("ephemeral") else self.store
-        record = await store.run(
-            lambda file: file.create_thread(cwd=cwd, model=chosen.get("model"), name=name, engine=engine)
-        )
+        values = {"cwd": cwd, "model": chosen.get("model"), "name": name, "engine": engine}
+        record = await store.run(lambda file: file.create_thread(**values))
         return self._thread(record, store, chosen)
 
     @takes(ThreadOptions)
@@ -380,8 +379,8 @@ class AsyncCodex:
         """Sign in with the browser of this machine. Raises LoginError when no port is free for it."""
         from ..auth.handles import AsyncChatgptLoginHandle as Handle
 
-        handle = Handle.start(self._sign_in(), self.settings, open_browser=open_browser)
-        return await self._begin_sign_in(handle)
+        starting = Handle.start(self._sign_in(), self.settings, open_browser=open_browser)
+        return await self._begin_sign_in(starting)
 
     async def login_chatgpt_pasted(self) -> AsyncChatgptLoginHandle:
         """Sign in with a browser elsewhere, whose last address is given to `paste`."""
@@ -572,10 +571,8 @@ class AsyncThread:
         `cell_id`, `notebook`, `prompt`: of the cell that is about to run: what its turn replaces does not count, nor
         do the turns `left_out`.
         """
-        store, cell = self._codex.store_of(self.id), {"cell_id": cell_id, "notebook": notebook}
-        return await store.run(
-            lambda file: _recovered(file).held(self.id, **cell, prompt=prompt, left_out=left_out)
-        )
+        about: Any = {"cell_id": cell_id, "notebook": notebook, "prompt": prompt, "left_out": left_out}
+        return await self._codex.store_of(self.id).run(lambda file: _recovered(file).held(self.id, **about))
 
     async def read(self, *, include_turns: bool = False) -> ThreadReadResponse:
         """What is known of it now, with its turns if asked for. Raises ThreadNotFoundError."""
@@ -613,9 +610,6 @@ def _this_package(settings: Settings) -> InitializeResponse:
     from ..net import introduction
 
     system = {"win32": "windows", "darwin": "macos"}.get(sys.platform, sys.platform)
-    family, info = (
-        ("windows" if os.name == "nt" else "unix"),
-        types.ServerInfo(settings.originator, __version__),
-    )
-    name = introduction(settings)["User-Agent"]
+    family, name = "windows" if os.name == "nt" else "unix", introduction(settings)["User-Agent"]
+    info = types.ServerInfo(settings.originator, __version__)
     return InitializeResponse(name, info, str(settings.codex_home), family, system)

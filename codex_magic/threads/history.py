@@ -116,11 +116,9 @@ def history_items(turns: Iterable[TurnRecord], *, provider: str) -> tuple[dict[s
     for at, turn in enumerate(turns):
         answered = any(not isinstance(entry.item, UserMessage | ContextCompaction) for entry in turn.items)
         for entry in turn.items:
-            sent = filter(None, map(mended, entry.response_items))
-            is_own = turn.provider == provider
-            readable = [
-                each for each in sent if is_own or ("encrypted_content" not in each and is_common(each))
-            ]
+            readable = [*filter(None, map(mended, entry.response_items))]
+            if turn.provider != provider:
+                readable = [each for each in readable if "encrypted_content" not in each and is_common(each)]
             if isinstance(entry.item, ContextCompaction):
                 is_whole = len(readable) == len(entry.response_items) > 0
                 items = readable if is_whole and entry.item.past == past_of(turns[:at]) else items

@@ -212,6 +212,10 @@ def _are_texts(value: Any) -> bool:
     return isinstance(value, list | tuple) and all(isinstance(each, str) for each in value)
 
 
+def _is_provider(value: Any) -> bool:
+    return isinstance(value, str) or hasattr(value, "base_url")
+
+
 def _are_tools(value: Any) -> bool:
     parts = value if isinstance(value, list | tuple) else [None]
     return not any(isinstance(part, str | bytes | int | float | list | tuple | None) for part in parts)
@@ -230,10 +234,7 @@ _KINDS: dict[str, tuple[Callable[[Any], bool], str]] = {
         lambda each: isinstance(each, str) or _are_texts(each),
         "a text or a list of them",
     ),
-    "str | Provider": (
-        lambda value: isinstance(value, str) or hasattr(value, "base_url"),
-        "a name, a base URL or a Provider",
-    ),
+    "str | Provider": (_is_provider, "a name, a base URL or a Provider"),
     "Sequence[Tool | Namespace | Callable[..., Any] | Mapping[str, Any]]": (_are_tools, "a list of tools"),
 }
 _ENUMS: dict[str, type[Enum]] = {"approval_mode": ApprovalMode, "sandbox": Sandbox}

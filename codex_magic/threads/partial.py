@@ -67,10 +67,8 @@ class OpenItem:
 
     def append(self, delta: Delta) -> None:
         part = max(0, delta.summary_index) if isinstance(delta, types.ReasoningSummaryDelta) else 0
-        self.add(
-            -1 - max(0, delta.content_index) if isinstance(delta, types.ReasoningTextDelta) else part,
-            delta.delta,
-        )
+        part = -1 - max(0, delta.content_index) if isinstance(delta, types.ReasoningTextDelta) else part
+        self.add(part, delta.delta)
 
     def add(self, part: int, text: str) -> None:
         self._parts.setdefault(part, []).append(text)
@@ -108,10 +106,9 @@ class OpenItem:
         came = self.partial(getattr(item, "status", ""))
         if isinstance(item, types.UnknownItem) and isinstance(came, types.AgentMessage):
             return came
-        names = ("text", "summary", "content", "aggregated_output") if type(item) is type(came) else ()
-        missing: dict[str, Any] = {
-            name: getattr(came, name) for name in names if not getattr(item, name, True)
-        }
+        names = ["text", "summary", "content", "aggregated_output"] if type(item) is type(came) else []
+        names = [name for name in names if not getattr(item, name, True)]
+        missing: dict[str, Any] = {name: getattr(came, name) for name in names}
         if isinstance(item, types.Reasoning) and (seconds := time.monotonic() - self._begun) >= 1:
             missing["duration_ms"] = round(1000 * seconds)
         return msgspec.structs.replace(item, **missing)

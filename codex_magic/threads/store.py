@@ -291,10 +291,8 @@ class Store:
         current = f"SELECT thread_id, count(*) FROM turns WHERE removed_at IS NULL AND thread_id {_AMONG}"
         ids = (_to_json([each.id for each in threads]),)
         own = dict(self._db.execute(f"{current} GROUP BY thread_id", ids).fetchall())
-        return {
-            each.id: len(self._current(each.id)) if each.forked_from else own.get(each.id, 0)
-            for each in threads
-        }
+        forks = {each.id: len(self._current(each.id)) for each in threads if each.forked_from}
+        return {each.id: own.get(each.id, 0) for each in threads} | forks
 
     @_reads
     def resolve(self, text: str) -> str:
@@ -309,10 +307,9 @@ class Store:
             if len(ids) == 1:
                 return str(ids[0])
             if ids:
-                several = ", ".join(ids[:3]) + (", ..." if len(ids) > 3 else "")
-                raise OptionError(
-                    f"{text!r} matches several threads: {several}.", hint="Type more of the ID."
-                )
+                several = ", ".join(ids[:3]) + ", ..." * (len(ids) > 3)
+                what = f"{text!r} matches several threads: {several}."
+                raise OptionError(what, hint="Type more of the ID.")
         raise ThreadNotFoundError(text)
 
     @_writes
@@ -405,15 +402,12 @@ class Store:
 
         At most as many as a page; without what is archived.
         """
+        lineage = self.notebook_lineage(notebook_id) if notebook_id else []
         rows = self._db.execute(
             f"WITH own (id) AS (SELECT thread_id FROM turns WHERE notebook {_AMONG} UNION SELECT ?)"
             f" SELECT {_THREAD} FROM threads WHERE (id IN own OR forked_from IN own) AND archived_at IS NULL"
             " ORDER BY updated_at DESC, id DESC LIMIT ?",
-            (
-                _to_json(self.notebook_lineage(notebook_id) if notebook_id else []),
-                thread_id,
-                MOST_OF_NOTEBOOK,
-            ),
+            (_to_json(lineage), thread_id, MOST_OF_NOTEBOOK),
         ).fetchall()
         return [read_struct(dict(row), ThreadRecord) for row in rows]
 
@@ -442,9 +436,8 @@ class Store:
             (notebook.id, notebook.thread_id, notebook.path, notebook.copied_from),
         )
         if kernel is not None:
-            self._insert(
-                "kernels", {"id": kernel, "notebook": notebook.id, "owner": self._owner}, verb="REPLACE"
-            )
+            values = {"id": kernel, "notebook": notebook.id, "owner": self._owner}
+            self._insert("kernels", values, verb="REPLACE")
 
     @_writes
     def allow_reading(self, notebook_id: str) -> None:
@@ -454,9 +447,8 @@ class Store:
     @_writes
     def forget_reading(self, notebook_ids: Sequence[str]) -> None:
         """Take back what `allow_reading` has allowed."""
-        self._db.execute(
-            f"DELETE FROM readable WHERE notebook IN ({_marks(notebook_ids)})", tuple(notebook_ids)
-        )
+        sql = f"DELETE FROM readable WHERE notebook IN ({_marks(notebook_ids)})"
+        self._db.execute(sql, tuple(notebook_ids))
 
     @_reads
     def readable(self) -> dict[str, int]:
@@ -580,16 +572,13 @@ class Store:
         here = self._db.execute("SELECT updated_at FROM threads WHERE id = ?", (thread.id,)).fetchone()
         if here is None:
             self._insert("threads", msgspec.structs.asdict(thread))
-        position = _next_position(self._current(thread.id))
-        for turn in turns:
-            self._insert_turn(
-                msgspec.structs.replace(turn, seq=self._tick(), position=position, removed_at=None)
-            )
+        for position, turn in enumerate(turns, _next_position(self._current(thread.id))):
+            place = {"seq": self._tick(), "position": position, "removed_at": None}
+            self._insert_turn(msgspec.structs.replace(turn, **place))
             for entry in turn.items:
                 self.add_item(turn.id, entry.item, entry.response_items)
             if turn.id in places:
                 self.place_turn(turn.id, places[turn.id])
-            position += 1
         latest = max(thread.updated_at, here["updated_at"]) if here else thread.updated_at
         self._update_thread(thread.id, updated_at=latest)
         return self.thread(thread.id)
@@ -636,15 +625,17 @@ class Store:
         thread_id: str,
         *,
         before_position: int | None = None,
+        as_of: int = _END,
         include_items: bool = True,
         kinds: Collection[str] = (),
         left_out: Collection[str] = (),
     ) -> list[TurnRecord]:
         """Return the thread's current turns in order, shared past included; those before a turn's position.
 
+        `as_of`: the `seq` of a turn of the thread itself, with which the thread is as it was when that began.
         `kinds`: the types of the items that are enough. `left_out`: the ids of turns that are not wanted.
         """
-        rows = self._current(thread_id, _END if before_position is None else before_position - 1)
+        rows = self._current(thread_id, _END if before_position is None else before_position - 1, as_of)
         rows = [row for row in rows if row["id"] not in left_out]
         return self._with_items(rows, kinds) if include_items else list(map(_turn_record, rows))
 
@@ -743,10 +734,8 @@ class Store:
     def take_cut_off(self, thread_id: str) -> list[TurnRecord]:
         """Return the thread's own turns whose process died, with what is kept of them; each only once."""
         self.recover()
-        sql = (
-            "SELECT * FROM turns WHERE thread_id = ? AND removed_at IS NULL AND cut_off = 1 ORDER BY position"
-        )
-        turns = self._db.execute(sql, (thread_id,)).fetchall()
+        of_thread = "WHERE thread_id = ? AND removed_at IS NULL AND cut_off = 1 ORDER BY position"
+        turns = self._db.execute(f"SELECT * FROM turns {of_thread}", (thread_id,)).fetchall()
         if turns:
             self._db.execute("UPDATE turns SET cut_off = NULL WHERE thread_id = ?", (thread_id,))
         return self._with_items(turns)
@@ -812,7 +801,7 @@ class Store:
             items[turn] += _partial_records(list(run), is_over=turn not in running)
         return [_turn_record(row, items[row["seq"]]) for row in rows]
 
-    def _current(self, thread_id: str, upto: int = _END) -> list[sqlite3.Row]:
+    def _current(self, thread_id: str, upto: int = _END, as_of: int = _END) -> list[sqlite3.Row]:
         """The rows of a history by position: of the thread, the one it was forked from, and so on.
 
         Those are left out that a nearer thread has hidden of a farther one.
@@ -820,7 +809,6 @@ class Store:
         rows: list[sqlite3.Row] = []
         hidden: set[int] = set()
         levels: list[str] = []
-        as_of = _END
         while True:
             fork = self.thread(thread_id)
             levels.append(thread_id)
@@ -928,9 +916,8 @@ def _find(turns: Iterable[sqlite3.Row], turn_id: str) -> sqlite3.Row:
     for row in turns:
         if row["id"] == turn_id:
             return row
-    raise OptionError(
-        f"There is no turn {turn_id!r} in this history.", hint="List the turns: `%codex history`"
-    )
+    hint = "List the turns: `%codex history`"
+    raise OptionError(f"There is no turn {turn_id!r} in this history.", hint=hint)
 
 
 class AsyncStore:

@@ -77,9 +77,8 @@ class AsyncTurnHandle:
         """Raises InvalidRequestError where nothing of it will ever arrive."""
         if self.is_parents:
             where = "This turn runs in the process that this one was forked from."
-            raise errors.InvalidRequestError(
-                where, hint="Follow it there, or begin one here: the thread works in both."
-            )
+            hint = "Follow it there, or begin one here: the thread works in both."
+            raise errors.InvalidRequestError(where, hint=hint)
 
     def subscribe(self, listener: Listener) -> None:
         """Call `listener` with every notification, those already told included."""
@@ -251,9 +250,8 @@ class AsyncTurnHandle:
                 told_again = replayed(item)
             completed = msgspec.structs.replace(completed, item=item, response_items=told_again)
         self._items.append(item)
-        self._keep(
-            partial(Store.add_item, turn_id=self.id, item=item, response_items=completed.response_items)
-        )
+        sent = completed.response_items
+        self._keep(partial(Store.add_item, turn_id=self.id, item=item, response_items=sent))
         return completed
 
     def _tell(self, notification: types.Notification) -> None:

@@ -85,9 +85,8 @@ async def ask_async(prompt: str, *values: Any, schema: Any = None, **options: Un
     wanted: Format[Any] | None = None if schema is None else Format(schema)
     inputs: list[InputItem] = []
     for number, value in enumerate(values, 1):
-        described = (
-            describe(value, rows=here.rows, tokens=VALUE_TOKENS) if not isinstance(value, str) else None
-        )
+        is_text = isinstance(value, str)
+        described = None if is_text else describe(value, rows=here.rows, tokens=VALUE_TOKENS)
         text = value if described is None else described.text
         name = f"value_{number}" if len(values) > 1 else "value"
         inputs.append(ContextInput(name, mask(encodable(text))))

@@ -10,9 +10,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from pydoc import locate
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 from ..context.tokens import estimate
@@ -29,7 +30,6 @@ from . import host
 from .asking import LOOP, answered, client, parameters, service_name
 from .journal import Journal
 from .limiter import Limiter
-from .progress import bar
 from .prompts import Prompt, prompts
 from .tables import Column
 
@@ -135,9 +135,8 @@ class Map:
     def retry(self) -> Any:
         """Ask once more what has no answer, and return all answers. Raises as the call itself."""
         if self._job is None:
-            raise OptionError(
-                "There is nothing to retry.", hint="Call codex_magic.map(values, prompt) first."
-            )
+            hint = "Call codex_magic.map(values, prompt) first."
+            raise OptionError("There is nothing to retry.", hint=hint)
         return drive(self._answer(replace(self._job, cache=True)))
 
     def _answer(self, job: Job) -> Steps[Any]:
@@ -350,10 +349,9 @@ class Run:
     @property
     def _mean(self) -> int:
         """The tokens of one request, by those so far."""
-        answered = len(self._answers) - self.kept
-        return (
-            self.usage.total_tokens // answered if answered else self.tokens_in // self.to_ask + ANSWER_TOKENS
-        )
+        if answered := len(self._answers) - self.kept:
+            return self.usage.total_tokens // answered
+        return self.tokens_in // self.to_ask + ANSWER_TOKENS
 
     def _has_budget(self) -> bool:
         spent = self.usage.total_tokens + (self._in_flight + 1) * self._mean
@@ -437,9 +435,8 @@ class Run:
         """Say what came of it."""
         rows, missing = len(self._keys), len(self.failed_rows())
         took = time.strftime("%H:%M:%S", time.gmtime(time.monotonic() - self._began))
-        cost = (
-            f"{tokens_text(self.usage.input_tokens)} tokens in, {tokens_text(self.usage.output_tokens)} out"
-        )
+        usage = self.usage
+        cost = f"{tokens_text(usage.input_tokens)} tokens in, {tokens_text(usage.output_tokens)} out"
         told = [f"{rows - missing:,} of {rows:,} rows have an answer", cost, took]
         if self.kept:
             told.insert(1, f"{self.kept:,} known before")
@@ -466,6 +463,32 @@ def tokens_text(tokens: int) -> str:
     if tokens < 1000:
         return f"{tokens}"
     return f"{tokens / 1000:.1f}k" if tokens < 1_000_000 else f"{tokens / 1_000_000:.1f}M"
+
+
+Show = Callable[[int, str], object]
+"""Shows how many rows are done, and words beside the bar."""
+
+
+@contextmanager
+def bar(total: int, *, shown: bool) -> Iterator[Show]:
+    """Show a bar for so many rows, with the time left: of tqdm where it is installed, else of rich."""
+    if not shown or not total:
+        yield lambda done, words: None
+    elif (tqdm := locate("tqdm.auto.tqdm")) is not None:
+        with tqdm(total=total, unit=" rows") as drawn:  # type: ignore[operator]  # a class, says `locate`
+
+            def show(done: int, words: str) -> None:
+                drawn.set_postfix_str(words, refresh=False)
+                drawn.update(done - drawn.n)
+
+            yield show
+    else:
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        columns = BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.fields[words]}")
+        with Progress(*columns) as progress:
+            task = progress.add_task("", total=total, words="")
+            yield lambda done, words: progress.update(task, completed=done, words=words)
 
 
 map = Map()

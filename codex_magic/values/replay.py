@@ -31,11 +31,8 @@ SAYS_NOTHING = (types.UserMessage, types.ContextCompaction)
 
 def dialogue(turns: Iterable[TurnRecord]) -> list[list[str]]:
     """Return what was asked and answered in these turns, as the next question is about it."""
-    return [
-        [*turn.asked, "", *turn.told]
-        for turn in turns
-        if turn.told or turn.status is not types.TurnStatus.failed
-    ]
+    failed = types.TurnStatus.failed
+    return [[*turn.asked, "", *turn.told] for turn in turns if turn.told or turn.status is not failed]
 
 
 def find_turn(store: Store, journal: Journal, keys: Sequence[bytes]) -> TurnRecord | None:

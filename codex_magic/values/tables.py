@@ -50,9 +50,8 @@ def records(values: Sequence[Any], *, library: str, index: Any = None) -> Any:
     """Return a table with a column for each field of the records; `None` is a row without any."""
     plain = [_fields(value) for value in values]
     columns = list(dict.fromkeys(name for each in plain for name in each))
-    return table(
-        columns, ([each.get(name) for name in columns] for each in plain), library=library, index=index
-    )
+    rows = ([each.get(name) for name in columns] for each in plain)
+    return table(columns, rows, library=library, index=index)
 
 
 def _fields(value: Any) -> dict[str, Any]:

@@ -11,7 +11,16 @@ import { Cards, type Decide } from './cards';
 import type { CellEdit } from './edit';
 import { attach } from './link';
 import { listen } from './listen';
-import { type Bundle, type CellChange, type Delta, type Facts, MIME, misfit } from './protocol';
+import {
+  type Bundle,
+  type CellChange,
+  type Delta,
+  type Facts,
+  MIME,
+  type SentTurn,
+  misfit
+} from './protocol';
+import { offerSent } from './sent';
 import { StreamState } from './stream';
 
 const MARKDOWN = 'text/markdown';
@@ -32,6 +41,8 @@ export interface IPlace {
   /** Say in words that an answer has ended, for those who listen. */
   announce(state: string, codeBlocks: number): void;
   readonly look: ILook;
+  /** Show what a turn was sent with; `null` where there is no place for it. */
+  readonly showSent: ((turn: SentTurn) => void) | null;
   /** Run the cell of this answer once more, or one that continues it. */
   rerun(id: string, what: Rerun): void;
   /** Add to a rendered block what stands around its code; not `isWhole` while more of it may come. */
@@ -50,9 +61,10 @@ export class AnswerRenderer extends Panel implements IRenderMime.IRenderer {
   constructor(private readonly place: IPlace) {
     super();
     this.addClass('jp-codex-answer');
-    this.body = new AnswerBody(place.look, (block, isLast) =>
-      place.dress(block, this, !this.isOpen || !isLast)
-    );
+    this.body = new AnswerBody(place.look, (block, isLast) => {
+      offerSent(block, place.trans, place.showSent && ((): void => place.showSent?.(this.turn)));
+      place.dress(block, this, !this.isOpen || !isLast);
+    });
     this.cards = new Cards(place.trans, (change, decide) => place.propose(change, decide));
     this.actions = new Actions(place.trans, (id, what) => place.rerun(id, what));
     this.addWidget(this.body);
@@ -75,6 +87,7 @@ export class AnswerRenderer extends Panel implements IRenderMime.IRenderer {
     const facts = (model.data[MIME] ?? {}) as Facts;
     const text = textOf(model.data);
     this.origin_ = { id: facts.id ?? '', isTrusted: model.trusted };
+    this.turn = { thread: facts.thread ?? '', turn: facts.turn ?? facts.id ?? '' };
     this.isOpen = facts.state === 'streaming';
     if (facts.state !== 'streaming') {
       await this.conclude(model.data);
@@ -203,6 +216,8 @@ export class AnswerRenderer extends Panel implements IRenderMime.IRenderer {
   private readonly cards: Cards;
   private readonly actions: Actions;
   private readonly stream = new StreamState();
+  /** The turn it answers, by the answer's own id until the output brings another. */
+  private turn: SentTurn = { thread: '', turn: '' };
   private origin_ = { id: '', isTrusted: false };
   private isOpen = false;
   private id_ = '';

@@ -18,6 +18,7 @@ import type { Decide } from './cards';
 import type { CellEdit } from './edit';
 // eslint-disable-next-line jupyter/prefer-lazy-imports -- nor can a notebook that opens
 import { NotebookAnswers, outputsOf, replace } from './notebook';
+import { SENT } from './names';
 import { indexOf } from './place';
 import { type Bundle, type CellChange, MIME } from './protocol';
 
@@ -91,6 +92,9 @@ const plugin: JupyterFrontEndPlugin<void> = {
                 announcer.announce(state, codeBlocks);
               }
             },
+            showSent: app.commands.hasCommand(SENT)
+              ? (turn): void => void app.commands.execute(SENT, turn)
+              : null,
             look: {
               renderer: markdownRendererFactory.createRenderer({ ...options, mimeType: 'text/markdown' }),
               typesetter: options.latexTypesetter,

@@ -25,6 +25,7 @@ import {
   type PanelRequest,
   type Running,
   type SentReply,
+  type SentTurn,
   type ThreadInfo,
   type TurnReply,
   type TurnRow,
@@ -46,7 +47,7 @@ export interface IShelf {
   trans: TranslationBundle;
 }
 
-type View = { name: 'threads' } | { name: 'thread'; id: string } | { name: 'sent' };
+type View = { name: 'threads' } | { name: 'thread'; id: string } | ({ name: 'sent' } & SentTurn);
 
 /** The panel: what waits and runs, all threads, one thread's turns, and a place to ask. It approves nothing. */
 export class CodexPanel extends ReactWidget {
@@ -56,7 +57,9 @@ export class CodexPanel extends ReactWidget {
     keepKeys(this.node);
     this.chat = new Chat(shelf.model);
     this.threads = new Threads(shelf.model);
+    this.shown = shelf.model.panel;
     shelf.model.threadsChanged.connect(this.onThreads, this);
+    shelf.model.changed.connect(this.onChanged, this);
     void this.threads.load();
   }
 
@@ -65,13 +68,32 @@ export class CodexPanel extends ReactWidget {
     void this.chat.run('%codex login device');
   }
 
+  /** Show what a turn was sent with. */
+  showSent(turn: SentTurn): void {
+    this.go({ name: 'sent', ...turn });
+  }
+
+  private readonly go = (view: View): void => {
+    this.view = view;
+    this.update();
+  };
+
+  /** Another notebook has threads of its own. */
+  private onChanged(): void {
+    const { panel } = this.shelf.model;
+    if (panel !== this.shown) {
+      this.shown = panel;
+      this.go({ name: 'threads' });
+    }
+  }
+
   protected override onActivateRequest(): void {
     void this.renderPromise?.then(this.goOn);
   }
 
   /** Go on by keys where somebody would: at what waits, else at the box to ask in, else at what is offered. */
   private readonly goOn = (): void => {
-    const first = ['section .cdx-b', 'textarea', '.cdx-b']
+    const first = ['section .cdx-b', '.cdx-sent', 'textarea', '.cdx-b']
       .map(each => this.node.querySelector<HTMLElement>(each))
       .find(each => each !== null);
     first?.focus();
@@ -97,6 +119,8 @@ export class CodexPanel extends ReactWidget {
             chat={chat}
             threads={threads}
             node={this.node}
+            view={this.view}
+            go={this.go}
             signIn={() => this.signIn()}
             goOn={this.goOn}
           />
@@ -107,16 +131,24 @@ export class CodexPanel extends ReactWidget {
 
   private readonly chat: Chat;
   private readonly threads: Threads;
+  private view: View = { name: 'threads' };
+  private shown: NotebookPanel | null;
 }
 
-type Props = IShelf & { chat: Chat; threads: Threads; node: HTMLElement; signIn(): void; goOn(): void };
+type Props = IShelf & {
+  chat: Chat;
+  threads: Threads;
+  node: HTMLElement;
+  view: View;
+  go(view: View): void;
+  signIn(): void;
+  goOn(): void;
+};
 
 function Shelf(props: Props): React.ReactElement {
-  const { model, trans, chat } = props;
-  const [view, setView] = React.useState<View>({ name: 'threads' });
+  const { model, trans, chat, view, go } = props;
   const [problem, setProblem] = React.useState('');
-  const { state, status, panel } = model;
-  React.useEffect(() => setView({ name: 'threads' }), [panel]);
+  const { state, status } = model;
   // What has the focus goes when the kernel says something new, and takes it along.
   const hadFocus = props.node.contains(document.activeElement);
   React.useLayoutEffect(() => {
@@ -133,7 +165,7 @@ function Shelf(props: Props): React.ReactElement {
   };
   const startNew = async (): Promise<void> => {
     await act({ op: 'thread', act: 'new', thread: '' });
-    setView({ name: 'threads' });
+    go({ name: 'threads' });
   };
   if (state !== 'ready' || !status) {
     return (
@@ -146,12 +178,12 @@ function Shelf(props: Props): React.ReactElement {
   const ask = async (text: string): Promise<void> => {
     const id = status.thread;
     if (id) {
-      setView({ name: 'thread', id });
+      go({ name: 'thread', id });
     }
     const isAnswer = await chat.ask(text);
     const now = model.status?.thread;
     if (now) {
-      setView({ name: 'thread', id: now });
+      go({ name: 'thread', id: now });
     }
     if (isAnswer) {
       chat.clear(); // it is one of the thread's turns now
@@ -182,15 +214,15 @@ function Shelf(props: Props): React.ReactElement {
           {...props}
           act={act}
           top={top}
-          open={id => setView({ name: 'thread', id })}
+          open={id => go({ name: 'thread', id })}
           start={() => void startNew()}
-          peek={() => setView({ name: 'sent' })}
+          peek={() => go({ name: 'sent', thread: '', turn: '' })}
         />
       )}
-      {view.name === 'thread' && (
-        <ThreadView {...props} key={view.id} id={view.id} act={act} top={top} go={setView} />
+      {view.name === 'thread' && <ThreadView {...props} key={view.id} id={view.id} act={act} top={top} />}
+      {view.name === 'sent' && (
+        <SentView {...props} {...view} top={top} back={() => go({ name: 'threads' })} />
       )}
-      {view.name === 'sent' && <SentView {...props} top={top} back={() => setView({ name: 'threads' })} />}
       <UseSignal signal={chat.changed}>
         {() => (
           <>
@@ -620,7 +652,7 @@ async function rename(thread: ThreadInfo, trans: TranslationBundle, act: Act): P
 }
 
 /** One thread: its turns, what was forked at each, and what can be done with them. */
-type ThreadProps = Props & { id: string; act: Act; top: React.ReactNode; go(view: View): void };
+type ThreadProps = Props & { id: string; act: Act; top: React.ReactNode };
 
 function ThreadView(props: ThreadProps): React.ReactElement {
   const { model, trans, id, act, top, go } = props;
@@ -874,25 +906,43 @@ function Hosted({ widget }: { widget: Widget }): React.ReactElement {
   return <div className="cdx-hosted" ref={host} />;
 }
 
-/** What the last question was sent with. */
-function SentView(props: Props & { top: React.ReactNode; back(): void }): React.ReactElement {
-  const { model, trans, top, back } = props;
+type SentProps = Props & SentTurn & { top: React.ReactNode; back(): void };
+
+/** What a question was sent with: that of an answer, or the last one. */
+function SentView({ model, trans, top, back, thread, turn }: SentProps): React.ReactElement {
   const [sent, setSent] = React.useState<SentReply | null>(null);
-  React.useEffect(() => void model.ask<SentReply>({ op: 'sent' }).then(setSent), []);
-  const { rows = [], texts = [] } = sent ?? {};
+  const list = React.useRef<HTMLDivElement>(null);
+  React.useEffect(() => {
+    let isHere = true;
+    setSent(null);
+    list.current?.focus();
+    void model.ask<SentReply>({ op: 'sent', thread, turn }).then(reply => {
+      if (isHere) {
+        setSent(reply ?? { ok: false, error: trans.__('The kernel did not answer. Try again.') });
+      }
+    });
+    return () => {
+      isHere = false;
+    };
+  }, [thread, turn]);
+  const { rows = [], texts = [], whole = true, error } = sent ?? {};
+  const title = turn ? trans.__('Sent with this answer') : trans.__('What was sent last');
+  const why = turn
+    ? [
+        trans.__('Not known any more'),
+        trans.__(
+          'Neither this kernel nor its store has this question. It was asked on another computer, or in a conversation that was not saved.'
+        )
+      ]
+    : [trans.__('Nothing was sent yet'), trans.__('This kernel has asked nothing since it started.')];
+  const [name = '', reason = ''] = error === undefined ? why : [trans.__('Not shown'), error];
   return (
     <>
-      <Header
-        title={trans.__('What was sent last')}
-        back={<Tool icon="back" label={trans.__('Back to threads')} act={back} />}
-      />
+      <Header title={title} back={<Tool icon="back" label={trans.__('Back to threads')} act={back} />} />
       {top}
-      <div className="cdx-list cdx-sent" tabIndex={0} role="region" aria-label={trans.__('The last request')}>
+      <div ref={list} className="cdx-list cdx-sent" tabIndex={0} role="region" aria-label={title}>
         {sent && !rows.length && (
-          <Empty
-            title={trans.__('Nothing was sent yet')}
-            reason={sent.error ?? trans.__('This kernel has asked nothing since it started.')}
-          >
+          <Empty title={name} reason={reason}>
             <button type="button" className="cdx-b" onClick={back}>
               {trans.__('Back to threads')}
             </button>
@@ -917,6 +967,11 @@ function SentView(props: Props & { top: React.ReactNode; back(): void }): React.
               ))}
             </tbody>
           </table>
+        )}
+        {!whole && rows.length > 0 && (
+          <p className="cdx-quietline">
+            {trans.__('From the store, as it was sent. Instructions and tools are not kept there.')}
+          </p>
         )}
         {texts
           .filter(([, text]) => text)

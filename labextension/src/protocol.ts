@@ -142,7 +142,8 @@ export type FailureReply = Reply & { failure?: 'last' | 'earlier' | null };
 
 /** What the panel and the status bar ask and do; only the kernel knows it. */
 export type PanelRequest =
-  | { op: 'status' | 'usage' | 'models' | 'sent' | 'sign-out' }
+  | { op: 'status' | 'usage' | 'models' | 'sign-out' }
+  | ({ op: 'sent' } & SentTurn)
   /** Empty stands for the default. */
   | { op: 'choose'; model: string; effort: string }
   /** This notebook's threads, or a page of all. */
@@ -153,6 +154,9 @@ export type PanelRequest =
   | { op: 'thread'; act: 'new' | 'resume' | 'archive' | 'unarchive'; thread: string }
   | { op: 'thread'; act: 'rename'; thread: string; name: string }
   | { op: 'thread'; act: 'fork'; thread: string; turn: string | null };
+
+/** A turn, which the id of its answer names too while that is written; both empty for the last one. */
+export type SentTurn = { thread: string; turn: string };
 
 /** Says what the notebook holds, before anything is asked of it. */
 export type HereRequest = Omit<RunRequest, 'op'> & { op: 'here' };
@@ -243,7 +247,7 @@ export type Card = {
 };
 
 /** What of the facts matters here. */
-export type Facts = { id?: string; state?: string; turn?: string };
+export type Facts = { id?: string; state?: string; thread?: string; turn?: string };
 
 /** What the kernel answers. `error`, `hint`: why it refuses, for people. */
 export type Reply = { ok: boolean; protocol?: number; version?: string; error?: string; hint?: string };
@@ -330,8 +334,8 @@ export type TurnReply = Reply & { bundle?: Bundle; question?: string };
 /** Which thread is the notebook's now. */
 export type ActReply = Reply & { thread?: string };
 
-/** The parts of the last request: their sizes, and their texts. */
-export type SentReply = Reply & { rows?: string[][]; texts?: [string, string][] };
+/** The parts of a request: their sizes, and their texts. `whole`: with what only its own kernel knows. */
+export type SentReply = Reply & { rows?: string[][]; texts?: [string, string][]; whole?: boolean };
 
 /** What it answers when it is asked for answers. */
 export type AnswersReply = Reply & { answers?: { id: string; cell: string }[] };

@@ -4,7 +4,8 @@ import { ITranslator, nullTranslator } from '@jupyterlab/translation';
 import { Panel } from '@lumino/widgets';
 
 import { codexIcon } from './icon';
-import { PANEL, SIGN_IN } from './names';
+import { PANEL, SENT, SIGN_IN } from './names';
+import type { SentTurn } from './protocol';
 import type { CodexPanel } from './panel';
 import { ICodexModel } from './tokens';
 
@@ -67,6 +68,15 @@ const plugin: JupyterFrontEndPlugin<void> = {
       execute: async () => {
         app.shell.activateById(place.id);
         await place.content();
+      }
+    });
+    const text = { type: 'string' };
+    app.commands.addCommand(SENT, {
+      label: trans.__('Show What Was Sent'),
+      describedBy: { args: { type: 'object', properties: { thread: text, turn: text } } },
+      execute: async args => {
+        app.shell.activateById(place.id);
+        (await place.content()).showSent(args as SentTurn);
       }
     });
     app.commands.addCommand(SIGN_IN, {

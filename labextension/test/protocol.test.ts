@@ -119,7 +119,7 @@ describe('what the panel asks', () => {
       { op: 'status' },
       { op: 'usage' },
       { op: 'models' },
-      { op: 'sent' },
+      { op: 'sent', thread: 'thread-1', turn: 'turn-1' },
       { op: 'sign-out' },
       { op: 'choose', model: 'gpt-5.5', effort: 'high' },
       { op: 'threads', here: false, search: 'tax', archived: false, cursor: null, limit: 100 },

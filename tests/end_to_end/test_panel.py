@@ -16,6 +16,7 @@ from tests.service import LocalService
 FIXTURES = Path(__file__).parents[2] / "labextension" / "fixtures"
 
 KEY = "sk-proj-" + "a1B2" * 12
+SECRET = "zH7kQ2vN9xW4mB6tR1pY"
 
 
 @pytest.fixture
@@ -103,12 +104,64 @@ def test_a_turn_is_shown_as_its_output_was(page: ExtendedFrontEnd) -> None:
     assert not page.tell("turn", thread=thread, turn="another")["ok"]
 
 
+LAST = {"thread": "", "turn": ""}
+"""Asks what was sent last."""
+
+
 def test_what_was_sent_is_there_part_by_part(page: ExtendedFrontEnd) -> None:
-    assert page.tell("sent")["rows"] == []
+    assert page.tell("sent", **LAST)["rows"] == []
     ask(page, "%%codex\necho: hi")
-    sent = page.tell("sent")
+    sent = page.tell("sent", **LAST)
     assert dict(sent["texts"])["prompt"] == "echo: hi"
     assert "all" in [row[0] for row in sent["rows"]]
+
+
+def prompts_and_turns(sent: Reply) -> tuple[str, str]:
+    """What was asked, and how many turns went along with it."""
+    return dict(sent["texts"])["prompt"], {row[0]: row[2] for row in sent["rows"]}.get("thread", "")
+
+
+def test_what_a_turn_was_sent_with_is_told_as_it_was_then(page: ExtendedFrontEnd) -> None:
+    cells = {name: page.run(f"%%codex\necho: {name}", name) for name in ("first", "second", "third")}
+    page.idle(cells["third"])
+    thread = str(page.tell("status")["thread"])
+    turns = [each["id"] for each in page.tell("turns", thread=thread, before=None)["turns"]]
+    page.idle(page.run("%%codex\necho: first once more", "first"))
+    told = [page.tell("sent", thread=thread, turn=turn) for turn in turns]
+    assert [prompts_and_turns(each) for each in told] == [
+        ("echo: first", ""),
+        ("echo: second", "1 turn"),
+        ("echo: third", "2 turns"),
+    ]
+    assert all(each["whole"] for each in told)
+    assert page.tell("sent", **LAST) != told[2]
+    assert page.tell("sent", thread=thread, turn="of another store")["rows"] == []
+
+
+def test_what_a_running_answer_was_sent_with_is_told_by_its_id(page: ExtendedFrontEnd) -> None:
+    request = page.run("%%codex\nrepeat 100000")
+    id = page.attach()
+    page.until(lambda: page.tell("status")["running"][0]["turn"])
+    assert prompts_and_turns(page.tell("sent", thread="", turn=id)) == ("repeat 100000", "")
+    page.tell("stop", id=id)
+    page.idle(request)
+
+
+def test_the_store_keeps_what_a_question_brought_along(page: ExtendedFrontEnd) -> None:
+    page.idle(page.run(f"import os\nos.environ['PLANTED_API_KEY'] = {SECRET!r}\norders = [{SECRET!r}]"))
+    thread = ask(page, "%%codex\nWhy @orders?")
+    [turn] = page.tell("turns", thread=thread, before=None)["turns"]
+    before = page.tell("sent", thread=thread, turn=turn["id"])
+    page.kernel.restart()
+    page.kernel.execute("%load_ext codex_magic")
+    after = page.tell("sent", thread=thread, turn=turn["id"])
+    assert (before["whole"], after["whole"]) == (True, False)
+    texts, kept = dict(before["texts"]), dict(after["texts"])
+    brought = ("context", "mentions", "prompt")
+    assert [kept[name] for name in brought] == [texts[name] for name in brought]
+    assert ["masked", "", "1 secret: PLANTED_API_KEY"] in after["rows"]
+    assert SECRET not in str(after)
+    assert "tools" not in {row[0] for row in after["rows"]}, "nobody knows them any more"
 
 
 def test_keys_are_masked_in_whatever_the_panel_shows(page: ExtendedFrontEnd) -> None:
@@ -120,7 +173,7 @@ def test_keys_are_masked_in_whatever_the_panel_shows(page: ExtendedFrontEnd) -> 
         threads(page, here=True),
         turns,
         page.tell("turn", thread=thread, turn=turns["turns"][0]["id"]),
-        page.tell("sent"),
+        page.tell("sent", **LAST),
         page.tell("status"),
     ]
     assert "SECRET_1" in str(shown[0])
@@ -142,6 +195,7 @@ def test_a_key_where_a_text_is_cut_off_is_masked_too(page: ExtendedFrontEnd, bef
         {"op": "threads", "here": False, "search": "", "archived": False, "cursor": None, "limit": 0},
         {"op": "threads", "here": False, "search": "", "archived": False, "cursor": None, "limit": 10**9},
         {"op": "threads", "here": False, "search": "", "archived": False, "cursor": "x", "limit": 10},
+        {"op": "sent", "thread": "t"},
         {"op": "turns", "thread": 7, "before": None},
         {"op": "turns", "thread": "no such thread", "before": None},
         {"op": "turns", "thread": "t", "before": "first"},

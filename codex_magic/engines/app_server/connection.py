@@ -304,6 +304,5 @@ class Connection:
         # One that was killed had no words about it.
         why = f" Its last message: {words[-1]}" if words and code and code > 0 else ""
         hint = "Run the cell again: the program restarts and continues the thread."
-        return errors.ServiceError(
-            f"The codex program ended unexpectedly (exit code {code}).{why}", hint=hint
-        )
+        what = f"The codex program ended unexpectedly (exit code {code}).{why}"
+        return errors.ServiceError(what, hint=hint)

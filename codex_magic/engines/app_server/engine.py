@@ -266,12 +266,13 @@ class AppServerEngine:
         return [
             types.McpServer(
                 name,
-                tuple(sorted((found.get(name) or {}).get("tools") or ())),
-                (found.get(name) or {}).get("toolsError"),
+                tuple(sorted(status.get("tools") or ())),
+                status.get("toolsError"),
                 is_enabled=entry.get("enabled") is not False,
                 asks=entry.get("default_tools_approval_mode") in (None, "prompt"),
             )
             for name, entry in configured.items()
+            for status in [found.get(name) or {}]
         ]
 
     async def threads(self, params: Mapping[str, Any]) -> tuple[list[ProgramThread], str | None]:

@@ -41,9 +41,8 @@ def refused(method: str, error: RpcError) -> errors.CodexError:
 
 
 def unreachable(message: str) -> errors.UnreachableError:
-    hint = (
-        "Check the network; behind a proxy or a company's certificate, HTTPS_PROXY and CODEX_CA_CERTIFICATE."
-    )
+    behind = "behind a proxy or a company's certificate, HTTPS_PROXY and CODEX_CA_CERTIFICATE"
+    hint = f"Check the network; {behind}."
     return errors.UnreachableError(f"The agent can't reach the service ({one_line(message)}).", hint=hint)
 
 

@@ -298,22 +298,20 @@ class _ConfigWarning(msgspec.Struct):
     summary: str
     details: str | None = None
 
+    def told(self) -> types.Notification:
+        return types.Warned(None, f"{self.summary} {self.details or ''}".strip())
+
 
 _OF_ALL = (types.RateLimitsUpdated.method, types.Warned.method, "configWarning")
 _TOLD_BY_US_ALONE = (types.TurnQueued, types.TurnStarted, types.Noted, types.UnknownNotification)
 
+_TOLD = [kind for kind in get_args(types.Notification) if kind not in _TOLD_BY_US_ALONE]
 _READ: dict[str, tuple[Any, Callable[[Any], types.Notification]]] = {
-    kind.method: (kind, lambda told: told)
-    for kind in get_args(types.Notification)
-    if kind not in _TOLD_BY_US_ALONE
-} | {
+    **{kind.method: (kind, lambda told: told) for kind in _TOLD},
     types.ItemStarted.method: (_OfItem, lambda event: event.told_as(types.ItemStarted)),
     types.ItemCompleted.method: (_OfItem, lambda event: event.told_as(types.ItemCompleted)),
     types.Warned.method: (_Warning, lambda event: types.Warned(event.thread_id, event.message)),
-    "configWarning": (
-        _ConfigWarning,
-        lambda event: types.Warned(None, f"{event.summary} {event.details or ''}".strip()),
-    ),
+    "configWarning": (_ConfigWarning, lambda event: event.told()),
 }
 _SHAPES = {name: (kind, msgspec.json.Decoder(kind).decode, made) for name, (kind, made) in _READ.items()}
 """How each notification is read: its struct on the wire, the decoder of that, and what becomes of it."""

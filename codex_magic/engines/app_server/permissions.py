@@ -41,11 +41,7 @@ _OWN = ("default_permissions", "permissions", "sandbox_mode")
 
 def configured(config: Mapping[str, Any], folder: str) -> Sandbox | None:
     """Return the sandbox that a config.toml chooses; `None` where it bounds commands in its own way."""
-    if (
-        config.get("default_permissions")
-        or config.get("permissions")
-        or config.get("sandbox_workspace_write")
-    ):
+    if any(config.get(name) for name in ("default_permissions", "permissions", "sandbox_workspace_write")):
         return None
     project = (config.get("projects") or {}).get(folder) or {}
     usual = Sandbox.workspace_write if project.get("trust_level") == "trusted" else Sandbox.read_only

@@ -115,9 +115,8 @@ class AppServer:
             if version and tuple(map(int, version.groups())) < OLDEST:
                 old, needed = (".".join(map(str, each)) for each in (version.groups(), OLDEST))
                 hint = "Update it, or install the packaged one: `%pip install -U 'codex-magic[agent]'`."
-                raise ConfigurationError(
-                    f"The codex program is version {old}; {needed} or newer is needed.", hint=hint
-                )
+                what = f"The codex program is version {old}; {needed} or newer is needed."
+                raise ConfigurationError(what, hint=hint)
         except BaseException:
             connection.kill()
             await connection.close()

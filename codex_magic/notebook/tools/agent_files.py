@@ -79,14 +79,10 @@ class AgentFiles:
 
     def _paths(self, changes: tuple[dict[str, Any], ...]) -> list[str]:
         paths = [str(each.get("path")) for each in changes]
-        kinds = [each.get("kind") for each in changes]
-        paths += [
-            str(kind["move_path"]) for kind in kinds if isinstance(kind, dict) and kind.get("move_path")
-        ]
-        whole = [os.path.join(self.folder, path) for path in paths]
-        return [
-            os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path)) for path in whole
-        ]
+        kinds = [each["kind"] for each in changes if isinstance(each.get("kind"), dict)]
+        paths += [str(kind["move_path"]) for kind in kinds if kind.get("move_path")]
+        parts = (os.path.split(os.path.join(self.folder, path)) for path in paths)
+        return [os.path.join(os.path.realpath(folder), name) for folder, name in parts]
 
     def end(self) -> FileChanges | None:
         """Return what the turn has changed; `None` where it never began."""

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from .permission import ReadPermission
     from .place import Place
 
+Arguments = Mapping[str, Any]
+
 MASKED = re.compile(r"«SECRET_\d+»")
 
 READ_AGAIN = "Read it again before you change it."
@@ -94,7 +96,7 @@ class Cells:
         self._plans[_key(request.tool, request.arguments)] = Plan(request, Decision(decision))
         return Decision.accept
 
-    async def run(self, name: str, arguments: Mapping[str, Any]) -> Any:
+    async def run(self, name: str, arguments: Arguments) -> Any:
         """Do what was allowed; return what came of it. Raises ToolCallError."""
         plan = self._plans.pop(_key(name, arguments), None)
         if plan is None:
@@ -111,9 +113,8 @@ class Cells:
             return await lifecycle.run_interrupt(self._session, place, change)
         if change.steps:
             return await lifecycle.run_several(self._session, self._context, place, change)
-        report = await self._session.extension.send_errand(
-            place.output, _work(change, runs=runs_then), place.page
-        )
+        work = _work(change, runs=runs_then)
+        report = await self._session.extension.send_errand(place.output, work, place.page)
         if report is None:
             return await self._without_page(change, runs=runs_then)
         self._note(report)
@@ -126,10 +127,7 @@ class Cells:
         if not runs_then:
             return words + self._only_applied(plan)
         code = change.text if change.action == "add" else report.source
-        result = await running.execute(
-            self._session, self._context, place, code, in_cell=report, is_probe=False
-        )
-        return [words, *(result if isinstance(result, list) else [result])]
+        return [words, *await running.execute(self._session, self._context, place, code, in_cell=report)]
 
     async def _update(self) -> bool:
         """Take in the cells as they stand in the page; return whether one is there that can change them."""
@@ -144,11 +142,9 @@ class Cells:
         if cells := page_cells(report.said, ran):
             self._context.kernel = self._context.kernel._replace(page=cells)
 
-    async def _planned(
-        self, here: Here, call: ToolCallApproval, arguments: Mapping[str, Any]
-    ) -> CellApproval:
+    async def _planned(self, here: Here, call: ToolCallApproval, arguments: Arguments) -> CellApproval:
         """Return what a call would do. Raises NotThere, ToolCallError."""
-        about = call.thread_id, call.turn_id, call.item_id, call.tool, call.arguments, call.namespace
+        about = msgspec.structs.asdict(call)
         action = call.tool.partition("_")[0]
         if action in ("run", "restart", "interrupt") and (word := runs(self._session.settings.runs)) != "ask":
             what = "run no code" if word == "no" else "probe only"
@@ -157,10 +153,10 @@ class Cells:
             text = self._own(str(arguments.get("source") or ""))
             kind: Any = arguments.get("kind") or "code"  # the schema holds it to the two words
             above = self._above(here, str(arguments.get("below") or ""))
-            added = CellApproval(*about, action="add", text=text, below=above, kind=kind)
+            added = CellApproval(**about, action="add", text=text, below=above, kind=kind)
             return msgspec.structs.replace(added, facts=(*self._facts(added), *_below(here, above)))
         wanted = str(arguments.get("cell") or "")
-        bare = CellApproval(*about, action=action)  # type: ignore[arg-type]  # as below
+        bare = CellApproval(**about, action=action)  # type: ignore[arg-type]  # as below
         if action == "restart":
             return lifecycle.restart(here, bare, self._session, str(arguments.get("run_up_to") or ""))
         if action == "interrupt":
@@ -169,7 +165,7 @@ class Cells:
             return lifecycle.several(here, bare, wanted)
         cell = _one(here, wanted)
         change = CellApproval(
-            *about,
+            **about,
             action=action,  # type: ignore[arg-type]  # the names of the tools are those of the actions
             cell=cell.id,
             name=f"cell [{cell.number or ' '}]",
@@ -189,16 +185,14 @@ class Cells:
             return msgspec.structs.replace(change, below=below, facts=_below(here, below))
         return msgspec.structs.replace(change, facts=self._facts(change))
 
-    def _edited(self, change: CellApproval, arguments: Mapping[str, Any]) -> CellApproval:
+    def _edited(self, change: CellApproval, arguments: Arguments) -> CellApproval:
         """Put what is new in the place of what is old, which stands in the cell once. Raises ToolCallError."""
         old, new = str(arguments.get("old") or ""), str(arguments.get("new") or "")
         if MASKED.search(old):
             raise ToolCallError("Not changed: leave what is masked out of `old` and `new`.")
         old, new = old or change.base, self._own(new)
         if (times := change.base.count(old)) != 1 and old != change.base:
-            where = (
-                "is not in the cell" if not times else f"is in the cell {times} times: take more around it"
-            )
+            where = f"is in the cell {times} times: take more around it" if times else "is not in the cell"
             raise ToolCallError(f"Not changed: `old` {where}.")
         text = new if old == change.base else change.base.replace(old, new)
         if text == change.base:
@@ -225,7 +219,7 @@ class Cells:
         code = change.base if change.action == "run" else change.text
         if change.kind != "code" or change.action in ("move", "delete"):
             return ()
-        seen = facts(code, dict(self._session.shell.user_ns), stays=True) or []
+        seen = facts(code, dict(self._session.shell.user_ns), stays=True) or ()
         told = [each for each in seen if each[0] != "Afterwards"]
         if change.action == "run":
             return tuple(told)
@@ -273,25 +267,20 @@ class Cells:
     def _by_hand(self, change: CellApproval) -> str:
         """Show what the user could do where no page does it. Raises ToolCallError."""
         self._place.put(partial(_show, self._session, change))
-        raise ToolCallError(
-            "Not done: this front end can't do it. The user is shown what it is, and may do it by hand."
-        )
+        shown = "The user is shown what it is, and may do it by hand."
+        raise ToolCallError(f"Not done: this front end can't do it. {shown}")
 
     async def _without_page(self, change: CellApproval, *, runs: bool) -> Any:
         """Do without a page what it would have done, as far as a kernel can. Raises ToolCallError."""
         if change.action != "add":
             return self._by_hand(change)
-        place, screen = self._place, self._session.screen
-        result: Any = "It did not run."
+        place, result = self._place, ["It did not run."]
         if runs:
-            result = await running.execute(
-                self._session, self._context, place, change.text, in_cell=None, is_probe=False
-            )
-        if place.is_background or not screen.rich:
+            result = await running.execute(self._session, self._context, place, change.text)
+        if place.is_background or not self._session.screen.rich:
             return result if runs else self._by_hand(change)
         place.committed.append(change.text)
-        words = "It is put into the notebook as the next cell when this one has ended."
-        return [words, *(result if isinstance(result, list) else [result])]
+        return ["It is put into the notebook as the next cell when this one has ended.", *result]
 
 
 def _key(name: str, arguments: object) -> tuple[str, str]:

@@ -271,18 +271,16 @@ class Commit:
         if self._files:
             lost = self._files.lost
             back += self._files.undo()
-            left += lost + [
-                name for name in self._files.left if not any(each.startswith(name) for each in lost)
-            ]
+            named = tuple(self._files.left)
+            left += lost + [name for name in named if not any(each.startswith(name) for each in lost)]
         return back, left
 
 
 def remember(committed: list[Commit], commit: Commit) -> None:
     """Add what can be undone, and forget the oldest beyond the bounds."""
     committed.append(commit)
-    while len(committed) > MOST_COMMITS or (
-        len(committed) > 1 and sum(each.bytes for each in committed) > MOST_KEPT
-    ):
+    del committed[:-MOST_COMMITS]
+    while len(committed) > 1 and sum(each.bytes for each in committed) > MOST_KEPT:
         del committed[0]
 
 
@@ -333,14 +331,12 @@ def look(value: Any) -> Look:
         if _is_table(value):
             columns = {str(name): str(kind) for name, kind in zip(value.columns, value.dtypes, strict=False)}
             rows = int(value.shape[0])
-            nulls = None
-            if rows * max(1, len(columns)) <= MOST_CELLS:
-                nulls = _nulls(value)
-            return Look(kind, rows, columns, nulls)
+            is_small = rows * max(1, len(columns)) <= MOST_CELLS
+            return Look(kind, rows, columns, _nulls(value) if is_small else None)
         if _is_array(value):
-            return Look(kind, None, None, None, f"{kind} {tuple(value.shape)} {value.dtype}")
+            return Look(kind, text=f"{kind} {tuple(value.shape)} {value.dtype}")
         if isinstance(value, list | dict | set | frozenset | tuple):
-            return Look(kind, None, None, None, f"{kind} of {len(value):,}")
+            return Look(kind, text=f"{kind} of {len(value):,}")
     return Look(kind, text=_short(value))
 
 
@@ -361,20 +357,16 @@ def _root(value: Any) -> str:
     return type(value).__module__.partition(".")[0]
 
 
+_TABLES = ("pandas.DataFrame", "polars.DataFrame", "geopandas.GeoDataFrame")
+_ARRAYS = ("numpy.ndarray", "pandas.Series", "polars.Series", "torch.Tensor")
+
+
 def _is_table(value: Any) -> bool:
-    return _root(value) in ("pandas", "polars", "geopandas") and type(value).__name__ in (
-        "DataFrame",
-        "GeoDataFrame",
-    )
+    return f"{_root(value)}.{type(value).__name__}" in _TABLES
 
 
 def _is_array(value: Any) -> bool:
-    return (_root(value), type(value).__name__) in (
-        ("numpy", "ndarray"),
-        ("pandas", "Series"),
-        ("polars", "Series"),
-        ("torch", "Tensor"),
-    )
+    return f"{_root(value)}.{type(value).__name__}" in _ARRAYS
 
 
 def _is_data(value: Any) -> bool:
@@ -419,14 +411,11 @@ def _tree(value: Any) -> Tree:
             continue
         size += own
         values.append(each)
-        inner = (
-            each.values()
-            if isinstance(each, Mapping)
-            else each
-            if isinstance(each, _CONTAINERS)
-            else _objects(each)
-        )
-        waiting += [part for part in inner if type(part) not in _ATOMS]
+        if isinstance(each, Mapping):
+            each = each.values()
+        elif not isinstance(each, _CONTAINERS):
+            each = _objects(each)
+        waiting += [part for part in each if type(part) not in _ATOMS]
     return Tree(values, size, strange)
 
 

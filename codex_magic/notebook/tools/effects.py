@@ -196,7 +196,7 @@ class _Reader(ast.NodeVisitor):
 
     def _target(self, node: ast.expr) -> None:
         if isinstance(node, ast.Attribute | ast.Subscript):
-            if self._dotted(node).startswith("os.environ") or self._dotted(node).startswith("sys."):
+            if self._dotted(node).startswith(("os.environ", "sys.")):
                 self.acts.append(SETTINGS)
             self._change(node)
         self.visit(node)
@@ -243,14 +243,12 @@ class _Reader(ast.NodeVisitor):
                 self._change(node.args[0])
             passed = [*node.args, *(each.value for each in node.keywords)]
             self.calls.append((name.partition(".")[0], tuple(self._named(passed))))
-        is_inplace = any(
-            each.arg == "inplace" and not (isinstance(each.value, ast.Constant) and not each.value.value)
-            for each in node.keywords
-        )
-        if isinstance(node.func, ast.Attribute) and (
-            is_inplace or node.func.attr in _MUTATING or node.func.attr.endswith("_")
-        ):
-            self._change(node.func.value)
+        inplace = (each.value for each in node.keywords if each.arg == "inplace")
+        changes = any(not isinstance(each, ast.Constant) or each.value for each in inplace)
+        if isinstance(node.func, ast.Attribute):
+            name = node.func.attr
+            if changes or name in _MUTATING or name.endswith("_"):
+                self._change(node.func.value)
         self.generic_visit(node)
 
     def _named(self, values: list[ast.expr]) -> list[str]:

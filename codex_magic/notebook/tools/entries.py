@@ -49,12 +49,7 @@ class Entry(NamedTuple):
     @property
     def schema(self) -> dict[str, Any]:
         names = {"required": list(self.required)} if self.required else {}
-        return {
-            "type": "object",
-            "properties": self.parameters,
-            **names,
-            "additionalProperties": False,
-        }
+        return {"type": "object", "properties": self.parameters, **names, "additionalProperties": False}
 
 
 def _read(name: str, session: Session, context: Context, /, **arguments: Any) -> Any:
@@ -255,10 +250,9 @@ def offered(
             return running.decide(request, await _ask_to_run(session, ask_here, place, request))
         if isinstance(request, CellApproval):
             return cells.made().decide(request, await ask_here(request))
-        if isinstance(request, McpToolApproval) and not session.tools.is_on(
-            f"{request.server}.{request.tool}"
-        ):
-            return Decision.decline
+        if isinstance(request, McpToolApproval):
+            name = f"{request.server}.{request.tool}"
+            return await reading.decide(request) if session.tools.is_on(name) else Decision.decline
         return await reading.decide(request)
 
     return {"tools": tools, "approvals": decide} if tools else {}

@@ -138,11 +138,8 @@ class Recorder:
             message["header"] = {**message["header"], "msg_type": "update_display_data"}
         else:
             id = id or new_id()
-            output = {
-                "output_type": "display_data",
-                "data": content.get("data"),
-                "metadata": content.get("metadata"),
-            }
+            data = {name: content.get(name) for name in ("data", "metadata")}
+            output = {"output_type": "display_data", **data}
             self._outputs.append(output)
             self._shown.append((id, output))
         message = {**message, "content": {**content, "transient": {**transient, "display_id": id}}}
@@ -524,9 +521,8 @@ def _shown_nodes(nodes: list[ast.stmt], interactivity: str, cell: str) -> Iterat
     from IPython.core.displayhook import DisplayHook
 
     last = nodes[-1] if nodes else None
-    if interactivity == "last_expr_or_assign" and isinstance(
-        last, ast.Assign | ast.AnnAssign | ast.AugAssign
-    ):
+    shows_assigned = interactivity == "last_expr_or_assign"
+    if shows_assigned and isinstance(last, ast.Assign | ast.AnnAssign | ast.AugAssign):
         target = last.targets[0] if isinstance(last, ast.Assign) else last.target
         if isinstance(target, ast.Name):
             nodes = [*nodes, ast.fix_missing_locations(ast.Expr(ast.Name(target.id, ast.Load())))]
@@ -534,10 +530,8 @@ def _shown_nodes(nodes: list[ast.stmt], interactivity: str, cell: str) -> Iterat
     is_quiet = interactivity == "none" or ends_quietly(cell)
     for number, node in enumerate(nodes, 1):
         is_last = number == len(nodes)
-        wanted = interactivity == "all" or (
-            is_last and (interactivity == "last" or isinstance(node, ast.Expr))
-        )
-        yield node, wanted and not (is_quiet and is_last)
+        is_wanted = is_last and (interactivity == "last" or isinstance(node, ast.Expr))
+        yield node, (is_wanted or interactivity == "all") and not (is_quiet and is_last)
 
 
 def _runs(frame: FrameType | None, name: str) -> bool:

@@ -32,15 +32,7 @@ SHOWN_BYTES = 1_000_000
 
 RECORDS = frozenset((".git", ".hg", ".svn"))
 MADE = frozenset(
-    (
-        "__pycache__",
-        ".ipynb_checkpoints",
-        ".mypy_cache",
-        ".ruff_cache",
-        ".pytest_cache",
-        "node_modules",
-        "site-packages",
-    )
+    "__pycache__ .ipynb_checkpoints .mypy_cache .ruff_cache .pytest_cache node_modules site-packages".split()
 )
 """Folders of what programs make again, which nobody puts back."""
 
@@ -83,9 +75,8 @@ def look(path: str, *, most: int = 0) -> Entry | None:
         if about.st_size <= most:
             with suppress(OSError):  # not ours to read
                 content = Path(path).read_bytes()
-        return Entry(
-            FILE, mode, (about.st_ino, about.st_size, about.st_mtime_ns, about.st_ctime_ns), "", content
-        )
+        stamp = about.st_ino, about.st_size, about.st_mtime_ns, about.st_ctime_ns
+        return Entry(FILE, mode, stamp, "", content)
     except OSError:
         return None
 

@@ -62,9 +62,8 @@ def several(here: Here, change: CellApproval, cells: str) -> CellApproval:
 def restart(here: Here, change: CellApproval, session: Session, run_up_to: str) -> CellApproval:
     """Return the restart, with the cells that run after it. Raises NotThere, ToolCallError."""
     if session.unkept is not None:
-        raise ToolCallError(
-            "Not restarted: this conversation is in the kernel's memory only, and would be lost."
-        )
+        lost = "this conversation is in the kernel's memory only, and would be lost"
+        raise ToolCallError(f"Not restarted: {lost}.")
     steps, skipped = _steps(here, numbers_of(here, run_up_to)[-1]) if run_up_to else ((), 0)
     told = [each for each in _facts(here, steps, skipped) if each[0] != "Can’t be undone"]
     if (others := len(session.running) - 1) > 0:
@@ -93,10 +92,9 @@ def _steps(here: Here, last: int, *, first: int = 0) -> tuple[tuple[CellStep, ..
     begin = place.get(cells[first - 1].id, 0) if first else 0
     end = place.get(cells[last - 1].id, -1) + 1
     between = [each for each in page[begin:end] if each.cell_type == "code"]
+    names = {id: f"cell {number}" for id, number in numbers.items()}
     steps = [
-        CellStep(
-            str(each.id), f"cell {numbers[each.id]}" if each.id in numbers else "set-up of Codex", each.text
-        )
+        CellStep(str(each.id), names.get(str(each.id), "set-up of Codex"), each.text)
         for each in between
         if each.text.strip() and not asks(each.text)
     ]
@@ -145,15 +143,12 @@ async def run_several(session: Session, context: Context, place: Place, change: 
             why = "holds another text by now" if report and report.outcome == "conflict" else "is not there"
             raise ToolCallError("\n".join([*_texts(told), f"{step.name} {why}. Not run: {left}"]))
         try:
-            result = await running.execute(
-                session, context, place, report.source, in_cell=report, is_probe=False
-            )
+            text, *images = await running.execute(session, context, place, report.source, in_cell=report)
         except ToolCallError as failure:
             rest = ", ".join(each.name for each in change.steps[at + 1 :]) or "nothing"
             lines = [*_texts(told), f"{step.name} failed:\n{failure}", f"Not run: {rest}"]
             raise ToolCallError("\n".join(lines)) from None
-        parts = result if isinstance(result, list) else [result]
-        told += [f"{step.name} ran:\n{parts[0]}", *parts[1:]]
+        told += [f"{step.name} ran:\n{text}", *images]
     return told
 
 
@@ -201,9 +196,8 @@ async def run_restart(session: Session, place: Place, change: CellApproval) -> N
     if report is None or report.outcome == "unknown":
         raise ToolCallError("Not restarted: the page that was to do it is gone.")
     if report.outcome != "done":
-        raise ToolCallError(
-            CONFLICT if report.outcome in ("conflict", "gone") else "Not restarted: this page can't."
-        )
+        is_conflict = report.outcome in ("conflict", "gone")
+        raise ToolCallError(CONFLICT if is_conflict else "Not restarted: this page can't.")
     place.restarts = True
     turn.over.add_done_callback(lambda _: session.extension.go(place.output, report.errand))
     turn.stop()

@@ -34,14 +34,11 @@ def show_or_turn(session: Session, rest: str) -> Steps[None]:
             near = difflib.get_close_matches(name, known, n=1)
             meant = f"Did you mean `%codex tools {word} {near[0]}`? " if near else ""
             raise OptionError(f"No tool `{name}`.", hint=f"{meant}List them: `%codex tools`")
-        quiet = next(
-            (each.name for each in servers if name.partition(".")[0] == each.name and not each.asks), ""
-        )
-        if word == "off" and quiet:
-            own = f"Your config.toml lets the agent call the tools of `{quiet}` without asking."
-            raise OptionError(
-                f"`{name}` can't be turned off here.", hint=f"{own} Turn it off there: `enabled = false`"
-            )
+        server = name.partition(".")[0]
+        if word == "off" and any(each.name == server and not each.asks for each in servers):
+            own = f"Your config.toml lets the agent call the tools of `{server}` without asking."
+            hint = f"{own} Turn it off there: `enabled = false`"
+            raise OptionError(f"`{name}` can't be turned off here.", hint=hint)
         (session.tools.off.add if word == "off" else session.tools.off.discard)(name)
         screen.say(f"`{name}` is {word}, from the next question on.")
         return
@@ -87,10 +84,9 @@ def names(session: Session) -> list[str]:
 
 def _rows(session: Session) -> list[tuple[object, ...]]:
     registry, settings = session.tools, session.settings
-    rows = [_row(session, entry.name, "Codex", f"reads: {reads(settings.reads)}") for entry in ENTRIES]
-    rows += [
-        _row(session, entry.name, "Codex", f"reads: {reads(settings.reads)}, asks") for entry in CELL_TOOLS
-    ]
+    state = f"reads: {reads(settings.reads)}"
+    rows = [_row(session, entry.name, "Codex", state) for entry in ENTRIES]
+    rows += [_row(session, entry.name, "Codex", f"{state}, asks") for entry in CELL_TOOLS]
     rows.append(_row(session, RUN_PYTHON.name, "Codex", f"runs: {runs(settings.runs)}"))
     own, problems = registry.own(session.shell.user_ns, NAMES)
     for tool in own:

@@ -12,6 +12,8 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from msgspec.structs import asdict
+
 from ...protocol.errors import StoreError
 from ...protocol.policy import policy_bounds
 from ...protocol.types import (
@@ -55,8 +57,7 @@ class ReadPermission:
         """Return the question that this call raises, `None` where it is allowed already."""
         if await self.is_allowed():
             return None
-        about = call.thread_id, call.turn_id, call.item_id, call.tool, call.arguments, call.namespace
-        return ReadingApproval(*about, self._folder)
+        return ReadingApproval(**asdict(call), folder=self._folder)
 
     async def decide(self, request: ApprovalRequest) -> ApprovalDecision | None:
         """Answer for the user what is decided already, and take all else to them. `None`: nobody answered."""
@@ -106,7 +107,6 @@ class RunPermission:
             return None
         from .changes import facts
 
-        about = call.thread_id, call.turn_id, call.item_id, call.tool, call.arguments, call.namespace
         seen = facts(code, dict(self._session.shell.user_ns), stays=scope == COMMIT)
         is_quiet = seen is None and (code, scope) not in self._session.acting
         if is_quiet and await self._reading.is_allowed():
@@ -115,9 +115,8 @@ class RunPermission:
         from .trial import why_not
 
         only_looks = [("It seems to", "only look"), ("Afterwards", "its names are dropped")]
-        return RunApproval(
-            *about, code, scope == COMMIT, tuple(seen or only_looks), why_not(self._session.shell)
-        )
+        about = {**asdict(call), "code": code, "stays": scope == COMMIT, "facts": tuple(seen or only_looks)}
+        return RunApproval(**about, no_trial=why_not(self._session.shell))
 
     def decide(self, request: RunApproval, decision: ApprovalDecision | None) -> ApprovalDecision | None:
         """Note the answer to a question."""
@@ -193,10 +192,8 @@ def show_or_set(session: Session, word: str) -> Steps[None]:
         yield from forget_reading(session)
     kept, others = yield from session.wait(_kept(session))
     screen.say(f"Reads: {settings.reads} ({READS[reads(settings.reads)]})")
-    rows = [
-        ("every notebook" if each == EVERYWHERE else "this notebook", ago(since))
-        for each, since in kept.items()
-    ]
+    names = {each: "every notebook" if each == EVERYWHERE else "this notebook" for each in kept}
+    rows = [(names[each], ago(since)) for each, since in kept.items()]
     rows += [("this notebook, until its kernel ends", "")] if session.readable is not None else []
     rows += [(count(others, "other notebook"), "")] if others else []
     if rows:

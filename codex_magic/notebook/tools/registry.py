@@ -61,9 +61,7 @@ class ToolRegistry:
             self._mentioned.add(name)
             notes.append(f"Your tool `{name}` is not offered: {problems[name]}. Rename it: `@tool(name=...)`")
         on = (tool for tool in own if self.is_on(shown_name(tool.name, tool.namespace)))
-        return [
-            tool if tool.needs_approval is not None else replace(tool, needs_approval=True) for tool in on
-        ]
+        return [replace(tool, needs_approval=tool.needs_approval is not False) for tool in on]
 
     def note(self, item: ToolCall) -> None:
         """Count a call that is over; one that was not allowed did not run."""
@@ -83,9 +81,8 @@ class ToolRegistry:
 
 def shown_name(name: str, namespace: str | None) -> str:
     """Return what the user calls a tool by."""
-    group = (
-        (namespace or "").removeprefix("functions").removeprefix(MCP)
-    )  # some models put all into `functions`
+    # Some models put all into `functions`.
+    group = (namespace or "").removeprefix("functions").removeprefix(MCP)
     return f"{group}.{name}" if group else name
 
 

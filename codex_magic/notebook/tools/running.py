@@ -11,7 +11,7 @@ from ...engines.replay import framed
 from ...protocol.errors import OptionError
 from ...responses.tools import ToolCallError
 from ..context import learn_secrets
-from ..gathering import readable
+from ..gathering import divided, readable
 from .permission import COMMIT, PROBE, scope_of
 from .workbench import Workbench
 
@@ -45,9 +45,9 @@ async def run(
         report = await session.extension.send_errand(place.output, work, place.page)
         if report is not None and report.outcome == "done":
             in_cell, place.below = report, report.cell
-    return await execute(
-        session, context, place, code, in_cell=in_cell, is_probe=scope == PROBE, is_guarded=is_guarded
-    )
+    about: Any = {"in_cell": in_cell, "is_probe": scope == PROBE, "is_guarded": is_guarded}
+    result = await execute(session, context, place, code, **about)
+    return result if len(result) > 1 else result[0]
 
 
 async def execute(
@@ -56,11 +56,14 @@ async def execute(
     place: Place,
     code: str,
     *,
-    in_cell: Report | None,
-    is_probe: bool,
+    in_cell: Report | None = None,
+    is_probe: bool = False,
     is_guarded: bool = False,
-) -> Any:
-    """Run code that is allowed, in the cell that a page has made ready for it. Raises ToolCallError."""
+) -> list[Any]:
+    """Run code that is allowed, in the cell that a page has made ready for it; return a text, then images.
+
+    Raises ToolCallError.
+    """
     bench = bench_of(session, place)
     failed, message = True, in_cell.message if in_cell is not None else None
     try:
@@ -77,7 +80,7 @@ async def execute(
         learn_secrets(context.mask, session.shell, context.path, session.settings.secrets)
     result = _told(execution, context.mask or str)
     if execution.error is not None:
-        raise ToolCallError(str(result[0] if isinstance(result, list) else result))
+        raise ToolCallError(result[0])
     return result
 
 
@@ -88,14 +91,10 @@ def bench_of(session: Session, place: Place) -> Workbench:
     return bench
 
 
-def _told(execution: Execution, mask: Callable[[str], str]) -> Any:
-    texts, images = [], []
-    for output in readable(execution.outputs):
-        if output.mime == "text/plain":
-            texts.append(output.data)
-        else:
-            images.append(base64.b64decode(output.data))
-    text = clean_output(mask("\n".join(texts)), TOKENS)
+def _told(execution: Execution, mask: Callable[[str], str]) -> list[Any]:
+    shown, pictures = divided(readable(execution.outputs))
+    images = [base64.b64decode(each.data) for each in pictures]
+    text = clean_output(mask(shown), TOKENS)
     lines = [text] if text else []
     if execution.was_stopped:
         lines.append("[The user stopped it.]")
@@ -106,8 +105,7 @@ def _told(execution: Execution, mask: Callable[[str], str]) -> Any:
     lines += [f"[changed: {mask(line)}]" for line in execution.changes]
     if execution.acted:
         lines.append(f"[It was not allowed to {execution.acted}; run it again and the user is asked.]")
-    told = framed("kernel", "\n".join(lines))
-    return [told, *images[-MOST_IMAGES:]] if images else told
+    return [framed("kernel", "\n".join(lines)), *images[-MOST_IMAGES:]]
 
 
 def undo(session: Session) -> None:

@@ -32,7 +32,7 @@ import psutil
 from ...context.cells import clean_output
 from ...protocol.plain import shorten
 from ...protocol.types import Trial
-from ..gathering import readable
+from ..gathering import divided, readable
 from .changes import Before
 from .execution import AUDITED, Recorder, record_process
 
@@ -91,14 +91,7 @@ def _devices(shell: Any) -> str:
     return ""
 
 
-_THREADED = {
-    "cupy": "CuPy",
-    "cudf": "cuDF",
-    "jax": "JAX",
-    "mlx": "MLX",
-    "polars": "polars",
-    "tensorflow": "TensorFlow",
-}
+_THREADED = {name.lower(): name for name in ("CuPy", "cuDF", "JAX", "MLX", "polars", "TensorFlow")}
 """Libraries whose own threads, or devices, do not work in a copy."""
 
 
@@ -130,10 +123,8 @@ def _windows(shell: Any) -> str:
 def _mapped(shell: Any) -> str:
     if platform.system() == "Linux":
         return ""  # the copy gets its own
-    names = (
-        name for name, value in dict(shell.user_ns).items() if type(value).__name__ in ("memmap", "mmap")
-    )
-    name = next(names, "")
+    kinds = {name: type(value).__name__ for name, value in dict(shell.user_ns).items()}
+    name = next((name for name, kind in kinds.items() if kind in ("memmap", "mmap")), "")
     return f"{name} shares its memory with a file" if name else ""
 
 
@@ -222,12 +213,9 @@ class _Relay(Recorder):
             return True  # of the copy alone
         if event.split(".")[0] not in ("open", "os", "shutil") or event in _PROCESSES:
             return False
-        if (
-            self.are_files_held
-            and event != "open"
-            and any(isinstance(each, int) and each >= 0 for each in args[-1:])
-        ):
-            return True  # relative to an open folder: the system knows where that is
+        is_relative = event != "open" and isinstance(args[-1], int) and args[-1] >= 0
+        if self.are_files_held and is_relative:
+            return True  # to an open folder: the system knows where that is
         if isinstance(args[0], int):
             return event == "open"
         paths = [each for each in args[:2] if isinstance(each, str | bytes | os.PathLike)]
@@ -519,21 +507,14 @@ class _Streams:
             outcome = f"failed after {seconds:.1f} s with {error}"
         ended = self._ended or _Ended([])
         outcome = outcome or f"ran to its end in {seconds:.1f} s"
-        if (
-            ended.acted
-            and self._failure is not None
-            and _Relay.refusal.format(act=ended.acted) in self._failure.text
-        ):
+        refusal, failure = _Relay.refusal.format(act=ended.acted), self._failure
+        if ended.acted and failure is not None and refusal in failure.text:
             outcome = f"stopped after {seconds:.1f} s where it wanted to {ended.acted}, which a trial refuses"
         elif ended.acted:
             outcome += f". It wanted to {ended.acted}, which a trial refuses"
-        texts, images = [], []
-        for output in readable(self._recorder.outputs()):
-            if output.mime == "text/plain":
-                texts.append(output.data)
-            else:
-                images.append(f"data:{output.mime};base64,{_NO_BASE64.sub('', output.data)}")
-        text = clean_output("\n".join(texts), TOKENS)
+        shown, pictures = divided(readable(self._recorder.outputs()))
+        images = [f"data:{each.mime};base64,{_NO_BASE64.sub('', each.data)}" for each in pictures]
+        text = clean_output(shown, TOKENS)
         changes = tuple(ended.changes[:MOST_CHANGES] or ([NO_CHANGE] if self._ended else []))
         return Trial(outcome, _held(self._begun.held), text, tuple(images[-MOST_IMAGES:]), changes)
 
@@ -558,7 +539,6 @@ def _held(held: Mapping[str, str]) -> str:
     by_python = [each for each in (FILES, REST) if each not in held]
     parts = [f"{what} by {held[what]}" for what in (FILES, REST) if what in held]
     if by_python:
-        parts.append(
-            f"{' and '.join(by_python)} by Python’s own reports alone, which code in C does not make"
-        )
+        what = " and ".join(by_python)
+        parts.append(f"{what} by Python’s own reports alone, which code in C does not make")
     return ", ".join(parts)

@@ -124,9 +124,8 @@ class Workbench:
         picture = None if work.is_guarded else Picture(os.curdir)
         try:
             with _shown_for(self._shell, work.message):
-                execution = await self._runner.run(
-                    work.code, is_probe=work.is_probe, is_guarded=work.is_guarded
-                )
+                how: Any = {"is_probe": work.is_probe, "is_guarded": work.is_guarded}
+                execution = await self._runner.run(work.code, **how)
         except BaseException as error:
             work.done.set_exception(error)
             raise
@@ -149,15 +148,8 @@ class Workbench:
         why = why_not(self._shell)
         if not why:
             try:
-                copy = Copy(
-                    self._shell,
-                    self._runner,
-                    work.code,
-                    stays=not work.is_probe,
-                    seconds=work.trial_seconds,
-                    done=work.tried,
-                )
-                self._copies.append(copy)
+                about: Any = {"stays": not work.is_probe, "seconds": work.trial_seconds, "done": work.tried}
+                self._copies.append(Copy(self._shell, self._runner, work.code, **about))
             except (OSError, RuntimeError) as error:
                 why = str(error)
         if why:

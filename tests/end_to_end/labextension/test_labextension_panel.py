@@ -231,6 +231,42 @@ def test_what_was_sent_last_is_shown_part_by_part(opened: Opener) -> None:
     assert faults(visit, ".cdx-panel") == []
 
 
+def test_show_opens_what_this_answer_was_sent_with(opened: Opener, service: LocalService) -> None:
+    """While it is written, after it, and of an answer before the last and before the kernel's restart."""
+    visit = opened(LOAD, "x = 1", "%%codex\necho: First words", "y = 2", "%%codex\nrepeat 3000")
+    shown = panel(visit)
+    answers = visit.page.locator(".jp-codex-answer")
+
+    def look(index: int) -> Locator:
+        answers.nth(index).get_by_role("button", name="Show what was sent").click()
+        part = shown.get_by_role("region", name="Sent with this answer")
+        part.get_by_text("prompt", exact=True).last.click()
+        return part
+
+    for index in range(4):
+        visit.run_cell(index)
+    hold(service, after=3)
+    visit.page.evaluate("() => { window.jupyterapp.commands.execute('notebook:run-all-below') }")
+    expect(answers).to_have_count(2)
+    expect(look(1).locator("pre").last).to_have_text("repeat 3000")
+    expect(answers.nth(1)).to_have_attribute("aria-busy", "true")
+    service.release()
+    expect(answers.nth(1)).to_have_attribute("aria-busy", "false")
+    part = look(0)
+    expect(part.locator("pre").last).to_have_text("echo: First words")
+    expect(answers.nth(0)).not_to_contain_text("%codex peek")
+    assert faults(visit, ".jp-codex-answer") == []
+    visit.restart_kernel()
+    visit.kernel_idle()
+    visit.run_cell(0)
+    shown.get_by_role("button", name="Back to threads").click()
+    part = look(0)
+    expect(part.locator("pre").last).to_have_text("echo: First words")
+    expect(part).to_contain_text("Instructions and tools are not kept there.")
+    pictures(visit, "sent-of-a-turn")
+    assert faults(visit, ".cdx-panel") == []
+
+
 def test_the_status_bar_shows_and_changes_model_and_effort(opened: Opener) -> None:
     visit = opened(LOAD, "%%codex\necho: hi")
     visit.run_all()
