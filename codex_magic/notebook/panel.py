@@ -18,7 +18,7 @@ from ..context.secrets import OutgoingMask
 from ..net import scrub
 from ..protocol import types
 from ..protocol.errors import CodexError, ConfigurationError, StoreError
-from ..protocol.plain import shorten
+from ..protocol.plain import shorten, without_controls
 from ..threads.options import CONTINUE
 from ..threads.store import Store, ThreadRecord, TurnRecord
 from . import login, options
@@ -293,11 +293,11 @@ def _fork(session: Session, thread_id: str, content: Mapping[str, Any]) -> Reply
 
 def _rename(session: Session, thread_id: str, content: Mapping[str, Any]) -> Reply | None:
     name = content.get("name")
-    if not isinstance(name, str) or not name.strip():
+    if not isinstance(name, str) or not (name := shorten(without_controls(name), HEAD_CHARS)):
         return None
 
     async def rename() -> None:
-        await (await session.codex.thread_resume(thread_id)).set_name(" ".join(name.split())[:HEAD_CHARS])
+        await (await session.codex.thread_resume(thread_id)).set_name(name)
 
     session.blocking.call(rename())
     return {}

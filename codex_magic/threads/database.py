@@ -203,6 +203,19 @@ def damaged(path: Path, how: str = "is damaged or not a thread store") -> StoreE
     return StoreError(f"{path} {how}.", hint=_DAMAGED)
 
 
+def moved(path: Path) -> StoreError:
+    hint = "Restart the kernel: it then uses what is there, or makes a new one."
+    return StoreError(f"{path} was deleted or replaced while it was in use.", hint=hint)
+
+
+def identity(path: Path) -> tuple[int, int] | None:
+    """Return which file is at a path; None where there is none. Raises OSError."""
+    with suppress(FileNotFoundError, NotADirectoryError):
+        state = path.stat()
+        return state.st_dev, state.st_ino
+    return None
+
+
 def _fault(sentence: str, remedy: str) -> StoreError:
     return StoreError(f"{sentence}.", hint=f"{remedy}, or set CODEX_MAGIC_HOME to another folder.")
 

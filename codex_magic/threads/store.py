@@ -32,7 +32,7 @@ from ..protocol.ids import is_number, may_be_one_cell, new_id
 from ..protocol.plain import read_struct, shorten
 from ..protocol.types import ThreadItem, TurnStatus, UserMessage, encode_item, input_text, item_type
 from ..waiting import undivided
-from .database import connect, damaged, in_transaction, store_errors, while_locked
+from .database import connect, damaged, identity, in_transaction, moved, store_errors, while_locked
 from .options import PAGE, ListOptions
 from .owner import Owner, is_alive, this_process
 from .partial import Piece, pieced_together, replayed_partial
@@ -183,6 +183,8 @@ def _transaction(begin: str) -> Callable[[Method[P, R]], Method[P, R]]:
             with self._lock, store_errors(self.path):
                 if self._db.in_transaction:  # a step of another method
                     return work()
+                if begin == _WRITE:
+                    self._check_place()
                 return while_locked(lambda: in_transaction(self._db, begin, work), timeout=self._timeout)
 
         return run
@@ -190,8 +192,10 @@ def _transaction(begin: str) -> Callable[[Method[P, R]], Method[P, R]]:
     return decorate
 
 
+_WRITE = "BEGIN IMMEDIATE"
+
 _reads = _transaction("BEGIN")
-_writes = _transaction("BEGIN IMMEDIATE")
+_writes = _transaction(_WRITE)
 
 
 class Store:
@@ -222,6 +226,7 @@ class Store:
                 with suppress(FileExistsError):
                     os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
             self._db = connect(self.path, timeout=timeout)
+            self._place = None if path == ":memory:" else identity(self.path)
 
     def __enter__(self) -> Store:
         return self
@@ -232,6 +237,12 @@ class Store:
     def close(self) -> None:
         with self._lock, store_errors(self.path):
             self._db.close()
+
+    def _check_place(self) -> None:
+        """Raise StoreError where the file is no longer at its path: what is written to it would be lost."""
+        with suppress(OSError):  # nobody may tell; a write says why
+            if self._place is not None and identity(self.path) != self._place:
+                raise moved(self.path)
 
     # Threads -------------------------------------------------------------------------------------
 
@@ -496,6 +507,7 @@ class Store:
         self._update_thread(
             thread_id,
             updated_at=turn.started_at,
+            archived_at=None,
             provider=provider or thread.provider,
             preview=thread.preview or shorten(preview, PREVIEW_LENGTH),
         )

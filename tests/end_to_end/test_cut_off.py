@@ -101,6 +101,26 @@ def test_a_store_that_is_damaged_while_it_is_used_costs_nothing_of_the_conversat
     assert "not saved" in shown
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="a file that is open can't be deleted there")
+@pytest.mark.parametrize("how", ["deleted", "replaced"])
+def test_a_store_that_is_no_longer_at_its_place_is_told(notebook: Kernel, how: str) -> None:
+    """What is written to it now would be lost with the kernel."""
+    notebook.execute("%codex echo: my name is Ada")
+    folder = Settings.from_env().home
+    folder.rename(folder.with_name("elsewhere"))
+    if how == "replaced":
+        with Store(folder / "threads.db"):
+            pass
+    shown = markdown(notebook.execute("%%codex\nWhat did I ask so far?"))
+    assert "my name is Ada" in shown
+    assert "was deleted or replaced" in shown
+    assert "not saved" in shown
+    notebook.restart()
+    notebook.execute("%load_ext codex_magic")
+    assert "not saved" not in markdown(notebook.execute("%%codex\necho: again"))
+    assert texts() == ["again"]
+
+
 def test_a_store_that_another_program_holds_is_waited_for_not_replaced(
     notebook: Kernel, tmp_path: Path
 ) -> None:

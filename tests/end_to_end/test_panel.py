@@ -72,7 +72,8 @@ def test_who_signs_out_is_asked_to_sign_in(page: ExtendedFrontEnd) -> None:
 
 def test_threads_are_renamed_forked_archived_and_resumed(page: ExtendedFrontEnd) -> None:
     first = ask(page, "%%codex\necho: one")
-    assert page.tell("thread", act="rename", thread=first, name="  Sales \n analysis ")["ok"]
+    assert page.tell("thread", act="rename", thread=first, name="  Sales \n\x1b\u202e analysis ")["ok"]
+    assert not page.tell("thread", act="rename", thread=first, name=" \u202e\x1b\n")["ok"]
     second = page.tell("thread", act="new", thread="")["thread"]
     assert page.tell("status")["thread"] == second
     assert page.tell("thread", act="resume", thread=first)["thread"] == first
@@ -93,6 +94,9 @@ def test_threads_are_renamed_forked_archived_and_resumed(page: ExtendedFrontEnd)
     assert first not in [each["id"] for each in threads(page)["threads"]]
     assert [each["id"] for each in threads(page, archived=True)["threads"]] == [first]
     assert page.tell("thread", act="unarchive", thread=first)["ok"]
+    assert page.tell("thread", act="archive", thread=fork)["ok"]
+    assert ask(page, "%%codex\necho: three") == fork
+    assert fork in [each["id"] for each in threads(page)["threads"]]
 
 
 def test_a_turn_is_shown_as_its_output_was(page: ExtendedFrontEnd) -> None:

@@ -224,6 +224,9 @@ def test_archived_threads_are_listed_apart(store: Store) -> None:
     store.archive(archived.id)
     assert [thread.id for thread in store.threads().threads] == [kept.id]
     assert [thread.id for thread in store.threads(archived=True).threads] == [archived.id]
+    store.begin_turn(archived.id)  # what goes on is listed
+    assert store.threads(archived=True).threads == ()
+    store.archive(archived.id)
     store.archive(archived.id, archived=False)
     assert len(store.threads().threads) == 2
 
