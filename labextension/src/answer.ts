@@ -93,7 +93,10 @@ export class AnswerRenderer extends Panel implements IRenderMime.IRenderer {
       await this.conclude(model.data);
     } else if (!this.isLive) {
       await this.body.set(text, true);
-      this.id_ = facts.id ?? '';
+      if (this.id_ !== (facts.id ?? '')) {
+        this.id_ = facts.id ?? '';
+        this.stream = new StreamState();
+      }
       if (!this.isPlain) {
         await this.follow();
       }
@@ -215,7 +218,7 @@ export class AnswerRenderer extends Panel implements IRenderMime.IRenderer {
   private readonly body: AnswerBody;
   private readonly cards: Cards;
   private readonly actions: Actions;
-  private readonly stream = new StreamState();
+  private stream = new StreamState();
   /** The turn it answers, by the answer's own id until the output brings another. */
   private turn: SentTurn = { thread: '', turn: '' };
   private origin_ = { id: '', isTrusted: false };

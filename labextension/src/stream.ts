@@ -7,10 +7,12 @@ export class StreamState {
   text = '';
   private last = 0;
 
-  /** Take the whole text as it was after piece `n`. */
+  /** Take the whole text as it was after piece `n`, unless later pieces have come meanwhile. */
   reset(n: number, text: string): void {
-    this.last = n;
-    this.text = text;
+    if (n >= this.last) {
+      this.last = n;
+      this.text = text;
+    }
   }
 
   /** Take a piece; return the first place that changed, or what is wrong with it. */

@@ -22,4 +22,12 @@ describe('StreamState', () => {
     expect(stream.push({ id: 'a', n: 4, o: 6, t: '?' })).toBe(6);
     expect(stream.text).toBe('Hello!?');
   });
+  it('keeps what came after a whole text that arrives late', () => {
+    const stream = new StreamState();
+    stream.push({ id: 'a', n: 1, o: 0, t: 'Hello' });
+    stream.push({ id: 'a', n: 2, o: 5, t: '!' });
+    stream.reset(1, 'Hello');
+    expect(stream.text).toBe('Hello!');
+    expect(stream.push({ id: 'a', n: 3, o: 6, t: '?' })).toBe(6);
+  });
 });
