@@ -192,8 +192,11 @@ def no_answer(error: httpx.HTTPError, *, base_url: str) -> CodexError:
         case httpx.ConnectError() if ssl.SSLCertVerificationError in map(type, _with_causes(error)):
             file = "Set CODEX_CA_CERTIFICATE or SSL_CERT_FILE to your network's CA file."
             return ConfigurationError(f"The certificate of {host} is not trusted here.", hint=file)
-    what = f"{host} can't be reached{way} ({text.rstrip('.') or type(error).__name__})."
-    return UnreachableError(what, hint=hint if way and isinstance(error, httpx.ConnectError) else None)
+    why = text.rstrip(".") or type(error).__name__
+    if not way:
+        return UnreachableError(f"{host} can't be reached ({why}).")
+    what = f"{host} can't be reached through the proxy ({why})."
+    return UnreachableError(what, hint=hint if isinstance(error, httpx.ConnectError) else None)
 
 
 @dataclass(frozen=True)

@@ -111,7 +111,7 @@ def test_the_list_of_tools_tells_the_last_result_as_it_is(shell, read, run):
     shell.run_cell("prices = [1, 2]")
     read("inspect_variable", name="prices")
     [line] = [each for each in run("%codex tools").splitlines() if "inspect_variable" in each]
-    assert "list of 2 entries" in line
+    assert "prices: list of 2" in line  # and what else there is room for
     assert "external" not in line
 
 
