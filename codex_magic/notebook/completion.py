@@ -199,13 +199,13 @@ def _files(begin: str) -> list[Offer]:
     folder, slash, name = begin.rpartition("/")
     try:
         with os.scandir(Path(folder + slash or ".").expanduser()) as entries:
-            kinds = {entry.name: entry.is_dir() for entry in islice(entries, 10 * MOST)}
+            begun = (each for each in islice(entries, 10 * MOST) if each.name.startswith(name))
+            folders = {each.name: each.is_dir() for each in begun if each.name[0] != "." or name[:1] == "."}
     except OSError:
         return []
-    begun = [each for each in kinds if each.startswith(name) and (each[0] != "." or name[:1] == ".")]
     return sorted(
-        (f"{folder}{slash}{each}{'/' * kinds[each]}", _Word("folder" if kinds[each] else "file"))
-        for each in begun
+        (f"{folder}{slash}{each}{'/' * is_folder}", _Word("folder" if is_folder else "file"))
+        for each, is_folder in folders.items()
     )
 
 

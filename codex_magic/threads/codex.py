@@ -571,8 +571,11 @@ class AsyncThread:
         `cell_id`, `notebook`, `prompt`: of the cell that is about to run: what its turn replaces does not count, nor
         do the turns `left_out`.
         """
-        about: Any = {"cell_id": cell_id, "notebook": notebook, "prompt": prompt, "left_out": left_out}
-        return await self._codex.store_of(self.id).run(lambda file: _recovered(file).held(self.id, **about))
+        return await self._codex.store_of(self.id).run(
+            lambda file: _recovered(file).held(
+                self.id, cell_id=cell_id, notebook=notebook, prompt=prompt, left_out=left_out
+            )
+        )
 
     async def read(self, *, include_turns: bool = False) -> ThreadReadResponse:
         """What is known of it now, with its turns if asked for. Raises ThreadNotFoundError."""

@@ -267,7 +267,9 @@ async def _uninterrupted(work: Coroutine[Any, Any, None]) -> None:
 
 ELICITATION = "mcpServer/elicitation/request"
 
-_KINDS: dict[str, Any] = {kind.method: kind for kind in get_args(types.ApprovalRequest)}
+_KINDS: dict[str, type[types.ApprovalRequest]] = {
+    kind.method: kind for kind in get_args(types.ApprovalRequest)
+}
 
 
 def _spelled(decision: types.ApprovalDecision | None) -> Any:

@@ -115,8 +115,8 @@ class RunPermission:
         from .trial import why_not
 
         only_looks = [("It seems to", "only look"), ("Afterwards", "its names are dropped")]
-        about = {**asdict(call), "code": code, "stays": scope == COMMIT, "facts": tuple(seen or only_looks)}
-        return RunApproval(**about, no_trial=why_not(self._session.shell))
+        told, no_trial = tuple(seen or only_looks), why_not(self._session.shell)
+        return RunApproval(**asdict(call), code=code, stays=scope == COMMIT, facts=told, no_trial=no_trial)
 
     def decide(self, request: RunApproval, decision: ApprovalDecision | None) -> ApprovalDecision | None:
         """Note the answer to a question."""

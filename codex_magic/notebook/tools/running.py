@@ -45,8 +45,10 @@ async def run(
         report = await session.extension.send_errand(place.output, work, place.page)
         if report is not None and report.outcome == "done":
             in_cell, place.below = report, report.cell
-    about: Any = {"in_cell": in_cell, "is_probe": scope == PROBE, "is_guarded": is_guarded}
-    result = await execute(session, context, place, code, **about)
+    is_probe = scope == PROBE
+    result = await execute(
+        session, context, place, code, in_cell=in_cell, is_probe=is_probe, is_guarded=is_guarded
+    )
     return result if len(result) > 1 else result[0]
 
 

@@ -124,8 +124,9 @@ class Workbench:
         picture = None if work.is_guarded else Picture(os.curdir)
         try:
             with _shown_for(self._shell, work.message):
-                how: Any = {"is_probe": work.is_probe, "is_guarded": work.is_guarded}
-                execution = await self._runner.run(work.code, **how)
+                execution = await self._runner.run(
+                    work.code, is_probe=work.is_probe, is_guarded=work.is_guarded
+                )
         except BaseException as error:
             work.done.set_exception(error)
             raise
@@ -148,8 +149,15 @@ class Workbench:
         why = why_not(self._shell)
         if not why:
             try:
-                about: Any = {"stays": not work.is_probe, "seconds": work.trial_seconds, "done": work.tried}
-                self._copies.append(Copy(self._shell, self._runner, work.code, **about))
+                copy = Copy(
+                    self._shell,
+                    self._runner,
+                    work.code,
+                    stays=not work.is_probe,
+                    seconds=work.trial_seconds,
+                    done=work.tried,
+                )
+                self._copies.append(copy)
             except (OSError, RuntimeError) as error:
                 why = str(error)
         if why:
